@@ -1,0 +1,134 @@
+//! Arguments that several commands share, and the parsers of their values.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use patchdex_format::TilePlan;
+
+use crate::engine::EngineOptions;
+use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
+
+/// Which model, and how it is run.
+#[derive(Args, Clone)]
+pub(crate) struct ModelArguments {
+    /// Model folder, or the name of an installed model
+    #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR", default_value = DEFAULT_MODEL)]
+    pub model: String,
+    /// Graph of the model folder: fp32, fp16 or int8
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Output of the graph to read tokens from [default: the folder's choice]
+    #[arg(long, value_name = "NAME")]
+    pub output: Option<String>,
+    /// Value of an extra input of the graph (repeatable)
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = parse_input)]
+    pub input: Vec<(String, f64)>,
+    #[command(flatten)]
+    pub runtime: RuntimeArguments,
+}
+
+/// What runs the model.
+#[derive(Args, Clone)]
+pub(crate) struct RuntimeArguments {
+    /// ONNX Runtime library [default: ORT_DYLIB_PATH, beside the program, the cache, the system]
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+    /// Threads [default: all cores]
+    #[arg(long, env = "PATCHDEX_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl ModelArguments {
+    /// Opens the model.
+    pub fn open(&self) -> Result<Model, ModelError> {
+        let options = ModelOptions {
+            variant: self.variant.clone(),
+            output: self.output.clone(),
+            inputs: self.input.iter().cloned().collect(),
+            onnxruntime: self.runtime.onnxruntime.clone(),
+        };
+        Model::open(&model_dir(&self.model), &options)
+    }
+}
+
+impl RuntimeArguments {
+    /// Threads to use.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+
+    /// A rayon pool of that many threads.
+    pub fn pool(&self) -> rayon::ThreadPool {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads())
+            .build()
+            .expect("invariant: a pool of at least one thread can be built")
+    }
+
+    /// Options to open a collection for questions.
+    pub fn engine(&self, model: Option<String>) -> EngineOptions {
+        EngineOptions { model, onnxruntime: self.onnxruntime.clone(), threads: self.threads() }
+    }
+}
+
+fn parse_input(text: &str) -> Result<(String, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("give NAME=NUMBER")?;
+    let value: f64 = value.parse().map_err(|_| format!("'{value}' is not a number"))?;
+    Ok((name.to_owned(), value))
+}
+
+/// `PX` or `PX/OVERLAP`; the overlap is a quarter when it is not given.
+pub(crate) fn parse_tiles(text: &str) -> Result<TilePlan, String> {
+    let (side, overlap) = match text.split_once('/') {
+        Some((side, overlap)) => (side, Some(overlap)),
+        None => (text, None),
+    };
+    let number = |text: &str| text.parse::<u32>().map_err(|_| format!("'{text}' is not a number of pixels"));
+    let side_px = number(side)?;
+    let overlap_px = overlap.map_or(Ok(side_px / 4), number)?;
+    match side_px >= 16 && overlap_px <= side_px / 2 {
+        true => Ok(TilePlan { side_px, overlap_px }),
+        false => Err("tiles have at least 16 px and overlap by half at most".to_owned()),
+    }
+}
+
+/// `2147483648`, `2048M`, `2GiB`, `1.5G`: bytes.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[digits.len()..].to_ascii_lowercase();
+    let factor = match unit.trim_end_matches('b').trim_end_matches('i') {
+        "" => 1u64,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return Err(format!("'{unit}' is no unit; use K, M, G or T")),
+    };
+    let number: f64 =
+        digits.parse().map_err(|_| format!("'{text}' is not a size; 2G, 512M and 1048576 are"))?;
+    match number >= 1.0 && number.is_finite() {
+        true => Ok((number * factor as f64) as u64),
+        false => Err(format!("'{text}' is not a size; 2G, 512M and 1048576 are")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_tiles_are_read_as_people_write_them() {
+        assert_eq!(parse_bytes("2G"), Ok(2 << 30));
+        assert_eq!(parse_bytes("1.5KiB"), Ok(1536));
+        assert_eq!(parse_bytes("17"), Ok(17));
+        for text in ["", "G", "-1", "2X", "0"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_tiles("256"), Ok(TilePlan { side_px: 256, overlap_px: 64 }));
+        assert_eq!(parse_tiles("256/0"), Ok(TilePlan { side_px: 256, overlap_px: 0 }));
+        for text in ["", "8", "256/200", "a/b"] {
+            assert!(parse_tiles(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `patchdex demo`: the main job on the sample photographs, or on the user's own folder.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+
+use super::Outcome;
+use super::arguments::ModelArguments;
+use super::failure::Failure;
+use super::query::{Question, ask, print_table};
+use super::{index, output};
+use crate::core::{Bbox, Kind};
+use crate::dims::Source;
+use crate::ingest::{self, IndexOptions};
+use crate::metric::METRICS;
+use crate::model::cache_dir;
+use crate::picture::{self, Limits};
+use crate::query::Plan;
+use crate::segment::RowKind;
+
+/// The engine of the motorcycle, in the left picture of the sample's stereo pair.
+const SAMPLE: (&str, Bbox) = ("motorcycle_left.png", Bbox { x: 300.0, y: 190.0, w: 170.0, h: 150.0 });
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder with images [default: the sample photographs]
+    folder: Option<PathBuf>,
+    /// Image to take the crop from [default: the first one of the folder]
+    #[arg(long, value_name = "IMAGE", requires = "folder")]
+    image: Option<PathBuf>,
+    /// Crop of that image [default: its middle]
+    #[arg(long = "box", value_name = "X,Y,W,H")]
+    bbox: Option<Bbox>,
+    /// Where collection and page go
+    #[arg(long, short, value_name = "FOLDER", default_value = "patchdex-demo")]
+    out: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let sample = cache_dir().join("photos");
+    let folder = arguments.folder.clone().unwrap_or_else(|| sample.clone());
+    if arguments.folder.is_none() && !folder.is_dir() {
+        let message =
+            "the sample photographs are not here; run 'patchdex setup', or name a folder with images";
+        return Err(Failure::new(Kind::NotFound, message));
+    }
+    let sources = ingest::collect(std::slice::from_ref(&folder), None)?;
+    let model = arguments.model.open()?;
+    let collection = arguments.out.join("collection");
+    let options = IndexOptions {
+        out: collection.clone(),
+        long_side_px: 518,
+        tiles: None,
+        prepare: Source::Model,
+        vectors: RowKind::ALL[1],
+        metric: METRICS[0],
+        keep_raw: false,
+        threads: arguments.model.runtime.threads(),
+        batch: 1,
+        memory_bytes: 1 << 30,
+        limits: Limits::default(),
+    };
+    output::message(&format!("1. index {} ({} images)", folder.display(), sources.files.len()));
+    let start = Instant::now();
+    let stop = index::stop_flag();
+    let summary =
+        arguments.model.runtime.pool().install(|| index::build(&sources, &model, &options, &stop))?;
+    index::report(&summary, &options, start.elapsed().as_secs_f64(), false)?;
+
+    let (image, bbox) = match (&arguments.folder, &arguments.image) {
+        (None, _) => (sample.join(SAMPLE.0), arguments.bbox.unwrap_or(SAMPLE.1)),
+        (Some(_), Some(image)) => (image.clone(), arguments.bbox.map_or_else(|| middle(image), Ok)?),
+        (Some(_), None) => {
+            let first = readable(&sources, &summary)?;
+            (first.clone(), arguments.bbox.map_or_else(|| middle(&first), Ok)?)
+        }
+    };
+    output::message(&format!("2. query with box {bbox} of {}", image.display()));
+    let html = arguments.out.join("answer.html");
+    let question = Question {
+        collection: &collection,
+        image: &image,
+        boxes: &[bbox],
+        model: Some(arguments.model.model.clone()),
+        html: Some(&html),
+    };
+    let answer = ask(&question, &Plan::default(), &arguments.model.runtime)?;
+    print_table(&answer)?;
+    output::message(&format!(
+        "3. open {}\n\nnext, with your own images:\n  patchdex index FOLDER --out my.collection\n  \
+         patchdex query my.collection IMAGE --box X,Y,W,H --html answer.html",
+        html.display()
+    ));
+    Ok(if summary.rejects.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects })
+}
+
+/// The first image that is in the collection.
+fn readable(sources: &ingest::Sources, summary: &ingest::Summary) -> Result<PathBuf, Failure> {
+    let rejected = |path: &Path| summary.rejects.iter().any(|reject| Path::new(&reject.path) == path);
+    let first = sources.files.iter().find(|file| !rejected(&file.relative));
+    first.map(|file| file.path.clone()).ok_or_else(|| Failure::new(Kind::NotFound, "no readable image"))
+}
+
+/// The middle third of an image.
+fn middle(image: &Path) -> Result<Bbox, Failure> {
+    let failed = |what: String| Failure::new(Kind::Corrupt, format!("{}: {what}", image.display()));
+    let bytes = std::fs::read(image).map_err(|error| failed(error.to_string()))?;
+    let header = picture::header(&bytes, &Limits::default()).map_err(|error| failed(error.to_string()))?;
+    let (w, h) = (header.width as f32, header.height as f32);
+    Ok(Bbox::new((w / 3.0).round(), (h / 3.0).round(), (w / 3.0).round(), (h / 3.0).round()))
+}

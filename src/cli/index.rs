@@ -1,0 +1,211 @@
+//! `patchdex index`: build a collection.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use clap::Args;
+use patchdex_format::TilePlan;
+use serde_json::json;
+
+use super::Outcome;
+use super::arguments::{ModelArguments, parse_bytes, parse_tiles};
+use super::failure::Failure;
+use super::output;
+use super::progress::IndexBar;
+use crate::core::Kind;
+use crate::dims::{Method, Source};
+use crate::index::INDEX_KINDS;
+use crate::ingest::{self, IndexOptions, Sources, Summary};
+use crate::metric::METRICS;
+use crate::model::Model;
+use crate::picture::Limits;
+use crate::segment::RowKind;
+
+/// Rejects that are shown; all of them are in the list beside the collection.
+const SHOWN_REJECTS: usize = 5;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Image files, folders, or patterns such as 'photos/**/*.jpg'
+    #[arg(value_name = "IMAGES", required_unless_present = "files_from")]
+    images: Vec<PathBuf>,
+    /// Folder of the collection; new or empty, or where the same command stopped
+    #[arg(long, short, value_name = "COLLECTION")]
+    out: PathBuf,
+    /// File with one image path a line, relative to the file's folder
+    #[arg(long, value_name = "FILE")]
+    files_from: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Long side of the whole image, and of every tile, in model input pixels
+    #[arg(long, value_name = "PX", default_value_t = 518, value_parser = clap::value_parser!(u32).range(16..=4096))]
+    long_side: u32,
+    /// Also index overlapping tiles of PX image pixels, so that small objects get enough patches
+    #[arg(long, value_name = "PX[/OVERLAP]", value_parser = parse_tiles)]
+    tiles: Option<TilePlan>,
+    /// Linear map of the tokens: model (the one that comes with the model), none, centre, standardise, drop:N,
+    /// keep:FILE, remove:K, pca:N, whiten (these are fitted on the collection), or file:PATH (another collection's)
+    #[arg(long, value_name = "MAP", default_value = "model")]
+    prepare: Source,
+    /// Drop the N dimensions of highest variance; short for --prepare drop:N
+    #[arg(long, value_name = "N", conflicts_with = "prepare")]
+    drop_dims: Option<usize>,
+    /// Element kind of the stored vectors
+    #[arg(long, value_name = "KIND", default_value = "f16", value_parser = RowKind::ALL.map(|kind| kind.name))]
+    vectors: String,
+    /// Similarity
+    #[arg(long, value_name = "NAME", default_value = METRICS[0].name, value_parser = METRICS.map(|metric| metric.name))]
+    metric: String,
+    /// Kinds of index to build
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "exact", value_parser = INDEX_KINDS.map(|kind| kind.name))]
+    index: Vec<String>,
+    /// Also keep the model's own tokens, so that another preparation needs no embedding
+    #[arg(long)]
+    keep_raw: bool,
+    /// Memory for images in flight; each session of the model needs its own beside it
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
+    memory: u64,
+    /// Views of equal size that go through the model together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    batch: u16,
+    /// Refuse images of more pixels than this
+    #[arg(long, value_name = "PIXELS", default_value_t = Limits::default().max_pixels)]
+    max_pixels: u64,
+    /// Only say how many patches, bytes and seconds it would take
+    #[arg(long)]
+    dry_run: bool,
+    /// Print a JSON object when done
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let sources = ingest::collect(&arguments.images, arguments.files_from.as_deref())?;
+    let model = arguments.model.open()?;
+    let options = arguments.options()?;
+    let pool = arguments.model.runtime.pool();
+    if arguments.dry_run {
+        let forecast = pool.install(|| ingest::forecast(&sources, &model, &options))?;
+        return match arguments.json {
+            true => output::json(&forecast),
+            false => print_forecast(&forecast, &options),
+        }
+        .map(|()| Outcome::Done);
+    }
+    let stop = stop_flag();
+    let start = Instant::now();
+    let summary = pool.install(|| build(&sources, &model, &options, &stop))?;
+    report(&summary, &options, start.elapsed().as_secs_f64(), arguments.json)?;
+    Ok(if summary.rejects.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects })
+}
+
+/// Indexes with a progress bar.
+pub(crate) fn build(
+    sources: &Sources,
+    model: &Model,
+    options: &IndexOptions,
+    stop: &AtomicBool,
+) -> Result<Summary, Failure> {
+    let bar = IndexBar::new();
+    let outcome = ingest::index(sources, model, options, stop, &mut |status| bar.show(status));
+    bar.finish();
+    Ok(outcome?)
+}
+
+/// A flag that the first Ctrl-C sets; the second ends the process.
+pub(crate) fn stop_flag() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // The journal is whole after every image: ending here loses only what is in flight.
+            std::process::abort();
+        }
+        output::message("stopping after the images in flight; Ctrl-C again ends at once");
+    });
+    stop
+}
+
+impl Arguments {
+    fn options(&self) -> Result<IndexOptions, Failure> {
+        let unknown = |what: &str| Failure::new(Kind::Invalid, format!("unknown {what}"));
+        Ok(IndexOptions {
+            out: self.out.clone(),
+            long_side_px: self.long_side,
+            tiles: self.tiles,
+            prepare: match self.drop_dims {
+                Some(n) => Source::Own(Method::Drop(n)),
+                None => self.prepare.clone(),
+            },
+            vectors: RowKind::named(&self.vectors).ok_or_else(|| unknown("--vectors"))?,
+            metric: crate::metric::Metric::named(&self.metric).ok_or_else(|| unknown("--metric"))?,
+            keep_raw: self.keep_raw,
+            threads: self.model.runtime.threads(),
+            batch: usize::from(self.batch),
+            memory_bytes: self.memory,
+            limits: Limits { max_pixels: self.max_pixels, ..Limits::default() },
+        })
+    }
+}
+
+fn print_forecast(forecast: &ingest::Forecast, options: &IndexOptions) -> Result<(), Failure> {
+    output::line(&format!(
+        "{} images ({} unreadable), {} views, {} patches\n{} in {}, {} more while it is built\nabout {} with {} threads",
+        output::count(forecast.images as u64),
+        forecast.rejects,
+        output::count(forecast.views as u64),
+        output::count(forecast.patches),
+        output::bytes(forecast.bytes),
+        options.out.display(),
+        output::bytes(forecast.temporary_bytes),
+        indicatif::HumanDuration(std::time::Duration::from_secs_f64(forecast.seconds)),
+        options.threads,
+    ))
+}
+
+/// Says what came of it: on standard error, or as JSON on standard output.
+pub(crate) fn report(
+    summary: &Summary,
+    options: &IndexOptions,
+    seconds: f64,
+    json: bool,
+) -> Result<(), Failure> {
+    let status = &summary.status;
+    let indexed = status.done - summary.rejects.len().min(status.done);
+    if json {
+        return output::json(&json!({
+            "collection": options.out, "images": indexed, "resumed": status.resumed,
+            "embedded_views": summary.embedded_views, "patches": status.patches, "seconds": seconds,
+            "unchanged": summary.unchanged, "rejects": summary.rejects,
+        }));
+    }
+    let out = options.out.display();
+    let patches = output::count(status.patches);
+    match summary.unchanged {
+        true => output::message(&format!("{out} is up to date: {indexed} images, {patches} patches")),
+        false => {
+            let new = status.done - status.resumed;
+            let speed = if seconds > 0.0 { new as f64 / seconds } else { 0.0 };
+            let resumed = match status.resumed {
+                0 => String::new(),
+                resumed => format!(" ({resumed} of an earlier run)"),
+            };
+            output::message(&format!(
+                "{out}: {indexed} images{resumed}, {patches} patches in {seconds:.1} s ({speed:.2} images/s)"
+            ));
+        }
+    }
+    if !summary.rejects.is_empty() {
+        let list = options.out.join(ingest::REJECTS_FILE);
+        output::message(&format!("{} not indexed, listed in {}:", summary.rejects.len(), list.display()));
+        for reject in summary.rejects.iter().take(SHOWN_REJECTS) {
+            output::message(&format!("  {}: {}", reject.path, reject.message));
+        }
+        if summary.rejects.len() > SHOWN_REJECTS {
+            output::message(&format!("  and {} more", summary.rejects.len() - SHOWN_REJECTS));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `patchdex inspect`: what is inside a collection.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Outcome;
+use super::failure::Failure;
+use super::output;
+use crate::collection::Collection;
+use crate::segment::OpenSegmentError;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder of the collection
+    collection: PathBuf,
+    /// Also list the images
+    #[arg(long)]
+    images: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let start = Instant::now();
+    let collection = Collection::open(&arguments.collection)?;
+    let open_ms = start.elapsed().as_secs_f64() * 1e3;
+    let manifest = collection.manifest();
+    let files: Vec<_> = collection
+        .segments()
+        .iter()
+        .flat_map(|segment| segment.files())
+        .map(|(path, layout, bytes)| {
+            let sections = layout.sections.iter().map(|section| {
+                json!({"name": section.name, "element": section.element.name(), "rows": section.rows,
+                       "cols": section.cols, "offset": section.offset, "bytes": section.size_bytes()})
+            });
+            json!({"path": path, "kind": layout.kind, "bytes": bytes, "created_by": layout.created_by,
+                   "sections": sections.collect::<Vec<_>>()})
+        })
+        .collect();
+    let images = arguments.images.then(|| list_images(&collection)).transpose()?;
+    if arguments.json {
+        let mut whole = json!({"collection": collection.path(), "open_ms": open_ms, "manifest": manifest, "files": files});
+        if let Some(images) = images {
+            whole["images"] = images.into();
+        }
+        return output::json(&whole).map(|()| Outcome::Done);
+    }
+    let total =
+        |pick: fn(&patchdex_format::SegmentEntry) -> u64| manifest.segments.iter().map(pick).sum::<u64>();
+    let (model, preparation) = (&manifest.model, &manifest.preparation);
+    let tiles = manifest
+        .views
+        .tiles
+        .map(|t| format!(", tiles of {} px overlapping by {} px", t.side_px, t.overlap_px));
+    let fitted_on = match preparation.fitted_on.as_str() {
+        "" => String::new(),
+        fitted_on => format!(" (fitted on: {fitted_on})"),
+    };
+    output::line(&format!(
+        "collection   {}, commit {}, written by {}, opened in {open_ms:.1} ms\n\
+         images       {} below {}\n\
+         views        {}: whole images at {} px{}\n\
+         patches      {} of {} numbers, {}, {}\n\
+         model        {} {}, output {}, patches of {} px, digest {:.12}\n\
+         preparation  {}{fitted_on}",
+        collection.path().display(),
+        manifest.commit,
+        manifest.created_by,
+        output::count(total(|s| s.images)),
+        manifest.root,
+        output::count(total(|s| s.views)),
+        manifest.views.long_side_px,
+        tiles.unwrap_or_default(),
+        output::count(total(|s| s.patches)),
+        manifest.dim,
+        manifest.vectors,
+        manifest.metric,
+        model.name,
+        model.variant,
+        model.output,
+        model.patch_px,
+        model.digest,
+        preparation.spec,
+    ))?;
+    for (path, layout, bytes) in collection.segments().iter().flat_map(|segment| segment.files()) {
+        output::line(&format!("file         {} {}", path.display(), output::bytes(bytes)))?;
+        for section in &layout.sections {
+            output::line(&format!(
+                "  {:<10} {} × {} {} at byte {}",
+                section.name,
+                output::count(section.rows),
+                section.cols,
+                section.element.name(),
+                section.offset
+            ))?;
+        }
+    }
+    for image in images.unwrap_or_default() {
+        let text = |key: &str| image[key].as_str().map_or_else(|| image[key].to_string(), str::to_owned);
+        output::line(&format!(
+            "image        {}  {}x{}  {} views  {} patches",
+            text("path"),
+            text("width"),
+            text("height"),
+            text("views"),
+            text("patches")
+        ))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn list_images(collection: &Collection) -> Result<Vec<serde_json::Value>, OpenSegmentError> {
+    let mut images = Vec::new();
+    for segment in collection.segments() {
+        for image in segment.images() {
+            let image = image?;
+            let copy = image.row.same_as as usize != image.index;
+            let same_as =
+                copy.then(|| segment.image(image.row.same_as as usize).map(|first| first.path_text()));
+            images.push(json!({
+                "path": image.path_text(), "width": image.row.width_px, "height": image.row.height_px,
+                "views": image.views().count(), "patches": image.views().map(|view| view.grid.len()).sum::<usize>(),
+                "bytes": image.row.file_bytes, "same_as": same_as.transpose()?,
+            }));
+        }
+    }
+    Ok(images)
+}

@@ -1,0 +1,239 @@
+//! `patchdex model`: list, pull, check, prepare.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::Outcome;
+use super::arguments::ModelArguments;
+use super::failure::Failure;
+use super::output;
+use crate::collection::MODEL_PREPARATION;
+use crate::core::{Bbox, Kind};
+use crate::dims::{Method, Moments, Preparation, Source};
+use crate::ingest;
+use crate::model::{self, DEFAULT_MODEL, hub, tensor};
+use crate::picture::{self, Limits, Picture};
+use crate::storage;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show the models on this machine
+    List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch an ONNX model folder from the Hugging Face hub; prints the folder
+    Pull {
+        /// OWNER/NAME
+        repository: String,
+        /// Branch, tag or commit
+        #[arg(long, default_value = "main")]
+        revision: String,
+        /// fp32, fp16 or int8
+        #[arg(long)]
+        variant: Option<String>,
+    },
+    /// Open a model as `index` would, run a picture, report what was found
+    Check(CheckArguments),
+    /// Fit a preparation on images and write it into the model's folder, where `index` uses it from then on
+    Prepare(PrepareArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArguments {
+    /// Model folder, or the name of an installed model
+    #[arg(default_value = DEFAULT_MODEL)]
+    dir: String,
+    /// Picture to run [default: a sample photograph]
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Long side in model input pixels
+    #[arg(long, value_name = "PX", default_value_t = 518)]
+    long_side: u32,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PrepareArguments {
+    /// Images to fit on: many and varied
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Which map: centre, standardise, drop:N, remove:K, pca:N or whiten
+    #[arg(long, default_value = "whiten")]
+    method: Method,
+    /// Long sides at which each image is embedded, in model input pixels
+    #[arg(long, value_name = "PX", value_delimiter = ',', default_value = "518")]
+    long_sides: Vec<u32>,
+    /// File to write [default: preparation.pdx in the model's folder]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArguments,
+}
+
+pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::List { json } => list(*json)?,
+        Command::Pull { repository, revision, variant } => pull(repository, revision, variant.as_deref())?,
+        Command::Check(arguments) => check(arguments)?,
+        Command::Prepare(arguments) => prepare(arguments)?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn list(json: bool) -> Result<(), Failure> {
+    let describe = |name: String, folder: PathBuf| {
+        let spec = model::ModelSpec::load(&folder, None);
+        json!({
+            "name": name, "folder": folder, "default": name == DEFAULT_MODEL,
+            "patch_px": spec.as_ref().ok().map(|spec| spec.patch_px),
+            "hidden_size": spec.as_ref().ok().map(|spec| spec.hidden_size),
+            "prepared": folder.join(MODEL_PREPARATION).is_file(),
+            "error": spec.err().map(|error| error.to_string()),
+        })
+    };
+    let file_name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut models: Vec<_> =
+        model::installed().into_iter().map(|folder| describe(file_name(&folder), folder)).collect();
+    let pulled = hub::cached(&hub::HubOptions::from_env());
+    models.extend(pulled.into_iter().map(|(name, _, folder)| describe(name, folder)));
+    if json {
+        return output::json(&json!({ "models": models }));
+    }
+    if models.is_empty() {
+        output::message("no models here; 'patchdex setup' installs the default one");
+    }
+    for model in &models {
+        let mark = if model["default"] == true { "*" } else { " " };
+        let facts = match model["error"].as_str() {
+            Some(error) => error.to_owned(),
+            None => format!("patches of {} px, {} numbers", model["patch_px"], model["hidden_size"]),
+        };
+        let text = |key: &str| model[key].as_str().unwrap_or_default().to_owned();
+        output::line(&format!("{mark} {:<28} {facts}  {}", text("name"), text("folder")))?;
+    }
+    Ok(())
+}
+
+fn pull(repository: &str, revision: &str, variant: Option<&str>) -> Result<(), Failure> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:32} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let mut last = String::new();
+    let folder = hub::pull(repository, revision, variant, &hub::HubOptions::from_env(), &mut |progress| {
+        if last != progress.file {
+            last = progress.file.to_owned();
+            if bar.is_hidden() {
+                output::message(&format!("fetching {last}"));
+            }
+            bar.reset();
+            bar.set_message(last.clone());
+        }
+        bar.set_length(progress.total_bytes);
+        bar.set_position(progress.done_bytes);
+    });
+    bar.finish_and_clear();
+    output::line(&folder?.display().to_string())
+}
+
+fn check(arguments: &CheckArguments) -> Result<(), Failure> {
+    let mut named = arguments.model.clone();
+    named.model = arguments.dir.clone();
+    let model = named.open()?;
+    let picture = check_picture(arguments)?;
+    let threads = named.runtime.threads();
+    let report = model::check(&model, &picture, arguments.long_side, threads, 5)?;
+    if arguments.json {
+        return output::json(&report);
+    }
+    let ports = |ports: &[model::Port]| {
+        ports.iter().map(model::Port::to_string).collect::<Vec<_>>().join("\n             ")
+    };
+    let size = match report.size.as_str() {
+        "dynamic" => format!("any multiple of {} px", report.patch_px),
+        fixed => format!("{fixed} px only: views are stretched to it"),
+    };
+    output::line(&format!(
+        "model        {} in {}\ninputs       {}\noutputs      {}\ntokens       from '{}': {} prefix, then patches of {} px, {} numbers each\n\
+         size         {size}\nran          {}x{} px: {}x{} patches\nspeed        {:.1} ms a picture, {:.2} images/s with {} threads\n\
+         runtime      {}\nfine: 'patchdex index' can use it",
+        report.name,
+        model.spec.dir.display(),
+        ports(&report.graph.inputs),
+        ports(&report.graph.outputs),
+        report.output,
+        report.prefix_tokens,
+        report.patch_px,
+        report.hidden_size,
+        report.picture_px.0,
+        report.picture_px.1,
+        report.grid.0,
+        report.grid.1,
+        report.run_ms,
+        report.images_per_s,
+        report.threads,
+        model.library().display(),
+    ))
+}
+
+fn check_picture(arguments: &CheckArguments) -> Result<Picture, Failure> {
+    let sample = model::cache_dir().join("photos").join("motorcycle_left.png");
+    let path = arguments.image.clone().unwrap_or(sample);
+    let failed = |what: String| {
+        Failure::new(Kind::NotFound, format!("{}: {what}; give a picture with --image", path.display()))
+    };
+    let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+    picture::decode(&bytes, &Limits::default()).map_err(|error| failed(error.to_string()))
+}
+
+fn prepare(arguments: &PrepareArguments) -> Result<(), Failure> {
+    let sources = ingest::collect(&arguments.images, None)?;
+    let model = arguments.model.open()?;
+    if matches!(arguments.method, Method::None | Method::Keep(_)) {
+        return Err(Failure::new(
+            Kind::Invalid,
+            "this method needs no fitting; give it to 'patchdex index --prepare'",
+        ));
+    }
+    let mut session = model.session(arguments.model.runtime.threads())?;
+    let mut moments = Moments::empty(model.spec.hidden_size);
+    let bar = ProgressBar::with_draw_target(Some(sources.files.len() as u64), ProgressDrawTarget::stderr());
+    for file in &sources.files {
+        let failed = |what: String| Failure::new(Kind::Corrupt, format!("{}: {what}", file.path.display()));
+        let bytes = std::fs::read(&file.path).map_err(|error| failed(error.to_string()))?;
+        let picture =
+            picture::decode(&bytes, &Limits::default()).map_err(|error| failed(error.to_string()))?;
+        let area = Bbox::of_image(picture.width, picture.height);
+        for &long_side in &arguments.long_sides {
+            let (width, height) = model.sizes.view_size(area.w, area.h, long_side, model.spec.patch_px);
+            let pixels = tensor(&picture, area, width, height, &model.spec.image);
+            let tokens = session.embed(&pixels, 1, width, height)?;
+            moments.merge(&Moments::of_rows(&tokens.values, tokens.dim));
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let preparation = Preparation::fit(&arguments.method, &moments, None)?;
+    let out = arguments.out.clone().unwrap_or_else(|| model.spec.dir.join(MODEL_PREPARATION));
+    storage::write_atomic(&out, &preparation.to_bytes())?;
+    let source = Source::Own(arguments.method.clone());
+    output::message(&format!(
+        "{source} fitted on {} patches of {} images: {} (digest {:.12})",
+        output::count(moments.count),
+        sources.files.len(),
+        out.display(),
+        preparation.digest()
+    ));
+    Ok(())
+}

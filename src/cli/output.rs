@@ -1,0 +1,42 @@
+//! What goes to standard output: JSON objects and plain lines; and numbers as people read them.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::failure::{Failure, stdout_failure};
+
+/// Prints one JSON object, indented.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    line(&serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// Prints one JSON object on one line.
+pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<(), Failure> {
+    line(&serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Prints a line of data.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{text}").map_err(|error| stdout_failure(&error))
+}
+
+/// Prints a message.
+pub(crate) fn message(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Whether standard output is a terminal that takes colours.
+pub(crate) fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// 1536 → `1.5 KiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::HumanBytes(count).to_string()
+}
+
+/// 12345 → `12,345`.
+pub(crate) fn count(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}

@@ -1,0 +1,53 @@
+//! The progress bar of long work, on a terminal only.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output;
+use crate::ingest::Status;
+
+/// A bar with images per second, patches and the time that is left.
+pub(crate) struct IndexBar {
+    bar: ProgressBar,
+}
+
+impl IndexBar {
+    /// A bar on standard error; nothing where that is no terminal.
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = "{bar:30} {pos}/{len} images  {per_sec}  {msg}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            let per_sec = |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.2} images/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("per_sec", per_sec));
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar }
+    }
+
+    /// Shows how far the work is.
+    pub fn show(&self, status: &Status) {
+        self.bar.set_length(status.images as u64);
+        if self.bar.position() == 0 && status.resumed > 0 && status.done == status.resumed {
+            // What an earlier run did says nothing about the speed of this one.
+            self.bar.set_position(status.done as u64);
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(status.done as u64);
+        let mut text = format!("{} patches", output::count(status.patches));
+        if status.rejects > 0 {
+            text += &format!("  {} rejects", status.rejects);
+        }
+        if let Some(stage) = status.stage {
+            text += &format!("  {stage}");
+        }
+        self.bar.set_message(text);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

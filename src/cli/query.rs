@@ -1,0 +1,200 @@
+//! `patchdex query`: crop in, boxes out.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+
+use super::Outcome;
+use super::arguments::RuntimeArguments;
+use super::failure::Failure;
+use super::output;
+use crate::core::{Bbox, Kind};
+use crate::engine::Engine;
+use crate::picture::{self, Limits, Picture, PictureError};
+use crate::query::{Answer, Plan};
+use crate::report::{PageInput, answer_page};
+use crate::storage;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder of the collection
+    #[arg(value_name = "COLLECTION")]
+    collection: PathBuf,
+    /// Image that shows the object; it need not be in the collection
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+    /// Where the object is, in pixels of the upright image (repeatable, for several looks at one object) [default: the
+    /// whole image]
+    #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
+    boxes: Vec<Bbox>,
+    /// Hits in the answer
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    top: u32,
+    /// Compare with every patch; the default while a collection has no other index
+    #[arg(long)]
+    exact: bool,
+    /// Model folder or name [default: the one that made the collection]
+    #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
+    model: Option<String>,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+    /// Also say what each stage did and how long it took
+    #[arg(long)]
+    explain: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "jsonl")]
+    json: bool,
+    /// Print one JSON object a hit
+    #[arg(long)]
+    jsonl: bool,
+    /// Also write a page that shows the answer
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let plan = Plan { top: arguments.top as usize, ..Plan::default() };
+    let question = Question {
+        collection: &arguments.collection,
+        image: &arguments.image,
+        boxes: &arguments.boxes,
+        model: arguments.model.clone(),
+        html: arguments.html.as_deref(),
+    };
+    let answer = ask(&question, &plan, &arguments.runtime)?;
+    match (arguments.json, arguments.jsonl) {
+        (true, _) => output::json(&answer)?,
+        (_, true) => answer.hits.iter().try_for_each(output::json_line)?,
+        _ => print_table(&answer)?,
+    }
+    if arguments.explain {
+        explain(&answer);
+    }
+    Ok(Outcome::Done)
+}
+
+/// What is asked of which collection.
+pub(crate) struct Question<'a> {
+    pub collection: &'a Path,
+    pub image: &'a Path,
+    pub boxes: &'a [Bbox],
+    pub model: Option<String>,
+    pub html: Option<&'a Path>,
+}
+
+/// Asks, and writes the page when one is wanted.
+pub(crate) fn ask(
+    question: &Question<'_>,
+    plan: &Plan,
+    runtime: &RuntimeArguments,
+) -> Result<Answer, Failure> {
+    let start = Instant::now();
+    let picture = read_picture(question.image)?;
+    let decode_ms = start.elapsed().as_secs_f64() * 1e3;
+    let opening = Instant::now();
+    let mut engine = Engine::open(question.collection, &runtime.engine(question.model.clone()))?;
+    let opening_ms = opening.elapsed().as_secs_f64() * 1e3;
+    let name = question.image.display().to_string();
+    let mut answer = runtime.pool().install(|| engine.query(&picture, &name, question.boxes, plan))?;
+    answer.timing_ms.decode = decode_ms;
+    answer.timing_ms.embed += opening_ms;
+    answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
+    if let Some(html) = question.html {
+        storage::write_atomic(html, page(&engine, &answer, &picture).as_bytes())?;
+        output::message(&format!("wrote {}", html.display()));
+    }
+    Ok(answer)
+}
+
+fn read_picture(path: &Path) -> Result<Picture, Failure> {
+    let failed = |kind: Kind, what: String| Failure::new(kind, format!("{}: {what}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => failed(Kind::NotFound, "no such file".to_owned()),
+        _ => failed(Kind::Io, format!("cannot be read: {error}")),
+    })?;
+    picture::decode(&bytes, &Limits::default()).map_err(|error| failed(Kind::Corrupt, error.to_string()))
+}
+
+fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
+    let collection = engine.collection();
+    let picture_of = |image: &str| {
+        let file = collection.image_file(image.as_bytes());
+        let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        picture::decode(&bytes, &Limits::default()).map_err(|error: PictureError| error.to_string())
+    };
+    let manifest = collection.manifest();
+    let command: Vec<String> = std::env::args().map(|word| quoted(&word)).collect();
+    answer_page(&PageInput {
+        answer,
+        query_picture: picture,
+        collection: &collection.path().display().to_string(),
+        model: &manifest.model.name,
+        preparation: &manifest.preparation.spec,
+        version: env!("CARGO_PKG_VERSION"),
+        command: &command.join(" "),
+        picture_of: &picture_of,
+    })
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+/// Prints the hits as a table.
+pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
+    if answer.hits.is_empty() {
+        output::message("nothing found: the collection has no images");
+        return Ok(());
+    }
+    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    output::line(&format!("{bold}rank  score      x      y      w      h  image{plain}"))?;
+    for hit in &answer.hits {
+        let b = hit.bbox;
+        output::line(&format!(
+            "{:>4}  {:.3} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}",
+            hit.rank, hit.score, b.x, b.y, b.w, b.h, hit.image
+        ))?;
+    }
+    Ok(())
+}
+
+fn explain(answer: &Answer) {
+    let (query, plan, time) = (&answer.query, &answer.plan, &answer.timing_ms);
+    let scales: Vec<String> = query.scales.iter().map(|scale| format!("{scale:.2}")).collect();
+    output::message(&format!(
+        "query    {} tokens of box {} seen at {} times the gallery's scale\n\
+         search   {} index: best similarity of every token in every image, weighted by distinctiveness\n\
+         rerank   {} images at most: places for {} object sizes, {} boxes an image at most\n\
+         time     decode {:.0} ms, model and embedding {:.0} ms, search {:.0} ms, rerank {:.0} ms, total {:.0} ms",
+        query.tokens,
+        query.bbox,
+        scales.join(", "),
+        plan.index,
+        plan.candidates,
+        plan.scales.len(),
+        plan.boxes_per_image,
+        time.decode,
+        time.embed,
+        time.search,
+        time.rerank,
+        time.total,
+    ));
+    for hit in &answer.hits {
+        let s = &hit.scores;
+        output::message(&format!(
+            "hit {:<4} vote {:.3}, maxsim {:.3}, geometry {:.3}, {} matches: {}",
+            hit.rank,
+            s.vote,
+            s.maxsim,
+            s.geometry,
+            hit.matches.len(),
+            hit.image
+        ));
+    }
+}

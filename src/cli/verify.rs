@@ -1,0 +1,48 @@
+//! `patchdex verify`: every byte against its checksum.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Outcome;
+use super::failure::Failure;
+use super::output;
+use crate::collection::verify;
+use crate::core::Kind;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder of the collection
+    collection: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let start = Instant::now();
+    let report = verify(&arguments.collection)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let faults: Vec<String> = report.damage.iter().map(|damage| damage.error.to_string()).collect();
+    if arguments.json {
+        output::json(&json!({
+            "collection": arguments.collection, "files": report.files, "bytes": report.bytes,
+            "seconds": seconds, "sound": faults.is_empty(), "damage": faults,
+        }))?;
+    } else {
+        faults.iter().try_for_each(|fault| output::line(fault))?;
+    }
+    let read = format!("{} files, {}, in {seconds:.2} s", report.files, output::bytes(report.bytes));
+    match faults.len() {
+        0 => {
+            output::message(&format!("{} is sound: {read}", arguments.collection.display()));
+            Ok(Outcome::Done)
+        }
+        count => {
+            let message = format!("{} is damaged: {count} faults in {read}", arguments.collection.display());
+            Err(Failure::new(Kind::Corrupt, message))
+        }
+    }
+}

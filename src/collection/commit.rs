@@ -1,0 +1,134 @@
+//! From an empty folder to a published collection. Until the manifest is there, readers see nothing.
+
+use std::path::{Path, PathBuf};
+
+use patchdex_format::{MANIFEST_NAME, Manifest};
+
+use super::{CollectionError, read_manifest};
+use crate::storage::{self, StorageError, WriterLock};
+
+/// Unfinished work of an index command.
+const DRAFT_DIR: &str = "building";
+/// Lock file of the one writer.
+const LOCK_NAME: &str = "writer.lock";
+/// The preparation of a collection.
+pub const PREPARATION_FILE: &str = "preparation.pdx";
+/// The preparation that a model folder brings.
+pub const MODEL_PREPARATION: &str = "preparation.pdx";
+
+/// A folder in which one process builds a collection. Holds the writer's lock.
+pub struct Draft {
+    path: PathBuf,
+    _lock: WriterLock,
+}
+
+impl Draft {
+    /// Takes `path` for building: an empty or missing folder, or one with an unfinished build. With a finished
+    /// collection of the same `source` the answer is its manifest: there is nothing to do.
+    ///
+    /// # Errors
+    /// A folder with other things in it, another collection, or another writer at work. Nothing is changed then.
+    pub fn begin(path: &Path, source: &str) -> Result<Result<Self, Box<Manifest>>, CollectionError> {
+        if path.join(MANIFEST_NAME).is_file() {
+            let manifest = read_manifest(path)?;
+            return match manifest.source == source {
+                true => Ok(Err(Box::new(manifest))),
+                false => Err(CollectionError::Other { path: path.to_owned() }),
+            };
+        }
+        if !Self::exists(path) {
+            check_empty(path)?;
+        }
+        storage::create_dir_all(&path.join(DRAFT_DIR))?;
+        let lock = WriterLock::acquire(path, LOCK_NAME)?;
+        let draft = Self { path: path.to_owned(), _lock: lock };
+        let stamp = draft.dir().join("source");
+        match std::fs::read_to_string(&stamp) {
+            Ok(text) if text == source => {}
+            Ok(_) => return Err(CollectionError::OtherDraft { path: path.to_owned() }),
+            Err(_) => storage::write_atomic(&stamp, source.as_bytes())?,
+        }
+        Ok(Ok(draft))
+    }
+
+    /// Whether an index command was interrupted in `path`.
+    pub fn exists(path: &Path) -> bool {
+        path.join(DRAFT_DIR).is_dir()
+    }
+
+    /// Where unfinished work lies.
+    pub fn dir(&self) -> PathBuf {
+        self.path.join(DRAFT_DIR)
+    }
+
+    /// The collection's folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of segment `id`, made when missing.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn segment_dir(&self, id: &str) -> Result<PathBuf, StorageError> {
+        let folder = self.path.join("segments").join(id);
+        storage::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+}
+
+/// Publishes the collection: the manifest appears, then the unfinished work is removed.
+///
+/// # Errors
+/// The system's refusal; the draft is then still there.
+pub fn publish(draft: Draft, manifest: &Manifest) -> Result<(), CollectionError> {
+    storage::write_atomic(&draft.path.join(MANIFEST_NAME), &manifest.to_bytes())?;
+    storage::remove_dir_all(&draft.dir())?;
+    Ok(())
+}
+
+fn check_empty(path: &Path) -> Result<(), CollectionError> {
+    let occupied = |found: String| CollectionError::Occupied { path: path.to_owned(), found };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StorageError::at("read", path)(error).into()),
+        Ok(about) if !about.is_dir() => Err(occupied("it is a file".to_owned())),
+        Ok(_) => {
+            let mut entries = std::fs::read_dir(path).map_err(StorageError::at("read", path))?;
+            match entries.next() {
+                None => Ok(()),
+                Some(Ok(entry)) => {
+                    Err(occupied(format!("it holds '{}'", entry.file_name().to_string_lossy())))
+                }
+                Some(Err(error)) => Err(StorageError::at("read", path)(error).into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_other_things_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
+        match Draft::begin(folder.path(), "s") {
+            Err(CollectionError::Occupied { found, .. }) => assert!(found.contains("thesis.txt")),
+            _ => panic!("took an occupied folder"),
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_unfinished_build_is_resumed_by_the_same_source_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        drop(Draft::begin(&path, "a").unwrap());
+        assert!(matches!(Draft::begin(&path, "b"), Err(CollectionError::OtherDraft { .. })));
+        let held = Draft::begin(&path, "a").unwrap();
+        assert!(matches!(Draft::begin(&path, "a"), Err(CollectionError::Storage(StorageError::Busy { .. }))));
+        drop(held);
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a collection cannot be opened, written or asked.
+
+use std::path::PathBuf;
+
+use patchdex_format::{Cause, FormatError};
+
+use crate::core::{Fault, Kind};
+use crate::dims::PreparationError;
+use crate::segment::OpenSegmentError;
+use crate::storage::StorageError;
+
+/// Why a collection cannot be opened, written or asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectionError {
+    /// There is no collection.
+    #[error("{} is not a collection{}", path.display(), if *unfinished {
+        ", it holds an unfinished one: run the same 'patchdex index' command again to go on"
+    } else {
+        " (no manifest.json); make one with 'patchdex index IMAGES --out FOLDER'"
+    })]
+    None {
+        /// The folder.
+        path: PathBuf,
+        /// Whether an index command was interrupted there.
+        unfinished: bool,
+    },
+    /// The manifest is damaged, edited, or of a later version.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        source: FormatError,
+    },
+    /// A value that this version does not know.
+    #[error("{}: {what} '{value}' is unknown to this patchdex; use a newer one", path.display())]
+    Unknown {
+        /// The collection.
+        path: PathBuf,
+        /// Which field.
+        what: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The preparation's file is damaged.
+    #[error("{}: {source}; index again to replace it", path.display())]
+    Preparation {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PreparationError,
+    },
+    /// The preparation's file is sound, but another one.
+    #[error("{} is not the preparation that the manifest names; restore it from a copy, or index again", path.display())]
+    ForeignPreparation {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A segment's file is missing or damaged.
+    #[error(transparent)]
+    Segment(#[from] OpenSegmentError),
+    /// The system refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The folder has other things in it.
+    #[error("{} exists and is not a collection ({found}); choose another --out, nothing was changed", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// A whole collection of other images or options.
+    #[error("{} already holds a collection that was made from other images or with other options; choose another --out, nothing was changed", path.display())]
+    Other {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An unfinished build of other images or options.
+    #[error("{} holds an unfinished index of other images or options; run that command again, or remove the folder", path.display())]
+    OtherDraft {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Fault for CollectionError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::None { .. } => Kind::NotFound,
+            Self::Manifest { source, .. } => match source.cause {
+                Cause::Version { .. } => Kind::Incompatible,
+                _ => Kind::Corrupt,
+            },
+            Self::Unknown { .. } => Kind::Incompatible,
+            Self::Preparation { .. } | Self::ForeignPreparation { .. } => Kind::Corrupt,
+            Self::Segment(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Occupied { .. } | Self::Other { .. } | Self::OtherDraft { .. } => Kind::Invalid,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What an answer is made of.
+
+use serde::{Deserialize, Serialize};
+
+use super::Bbox;
+
+/// One found place: an image, a box in it, a score, and the patch matches behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    /// 1 for the best.
+    pub rank: usize,
+    /// Path relative to the collection's root, `/`-separated; bytes that are no UTF-8 are shown as U+FFFD.
+    pub image: String,
+    /// Where, in pixels of the upright image.
+    #[serde(rename = "box")]
+    pub bbox: Bbox,
+    /// Fused score, higher is better.
+    pub score: f32,
+    /// What each stage said.
+    pub scores: StageScores,
+    /// Strongest first.
+    pub matches: Vec<Match>,
+}
+
+/// The stages' scores of one hit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageScores {
+    /// Share of the query's weight whose matches voted for this place, 0 to 1.
+    pub vote: f32,
+    /// Weighted mean over the query's tokens of the best similarity anywhere in the image.
+    pub maxsim: f32,
+    /// Weighted mean over the query's tokens of the similarity where the placement expects them.
+    pub geometry: f32,
+}
+
+/// One query token and the patch that answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Match {
+    /// The token's rectangle in the query image.
+    pub query_box: Bbox,
+    /// The patch's rectangle in the found image.
+    pub patch_box: Bbox,
+    /// Similarity of the two vectors (cosine unless the collection says otherwise).
+    pub similarity: f32,
+}

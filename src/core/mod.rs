@@ -1,0 +1,11 @@
+//! The words every layer shares: boxes, grids, hits and kinds of failure. Knows nothing of files, models or indexes.
+
+mod bbox;
+mod fault;
+mod grid;
+mod hit;
+
+pub use bbox::{Bbox, BboxError};
+pub use fault::{Fault, Kind};
+pub use grid::Grid;
+pub use hit::{Hit, Match, StageScores};

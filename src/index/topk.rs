@@ -1,0 +1,64 @@
+//! The best k of a stream of scores. Higher similarity first, then the lower row.
+
+/// A found vector.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// Similarity with the query.
+    pub similarity: f32,
+    /// Row in the vectors.
+    pub row: u64,
+}
+
+impl Neighbour {
+    /// Whether `self` comes before `other` in an answer.
+    fn precedes(&self, other: &Neighbour) -> bool {
+        self.similarity.total_cmp(&other.similarity).then(other.row.cmp(&self.row)).is_gt()
+    }
+}
+
+/// Keeps the best `k` neighbours seen.
+#[derive(Clone, Debug)]
+pub struct TopK {
+    k: usize,
+    /// Best first.
+    best: Vec<Neighbour>,
+}
+
+impl TopK {
+    /// Nothing seen yet.
+    pub fn new(k: usize) -> Self {
+        Self { k, best: Vec::with_capacity(k.min(1024)) }
+    }
+
+    /// The similarity that a new one must reach; below it, [`TopK::push`] need not be called.
+    pub fn bar(&self) -> f32 {
+        match self.best.last() {
+            Some(last) if self.best.len() >= self.k => last.similarity,
+            _ => f32::NEG_INFINITY,
+        }
+    }
+
+    /// Takes one more into account.
+    pub fn push(&mut self, neighbour: Neighbour) {
+        let full = self.best.len() >= self.k;
+        if self.k == 0 || full && !self.best.last().is_some_and(|last| neighbour.precedes(last)) {
+            return;
+        }
+        let at = self.best.partition_point(|held| held.precedes(&neighbour));
+        if full {
+            self.best.pop();
+        }
+        self.best.insert(at, neighbour);
+    }
+
+    /// The best of both.
+    pub fn merge(mut self, other: TopK) -> TopK {
+        other.best.into_iter().for_each(|neighbour| self.push(neighbour));
+        self
+    }
+
+    /// Best first.
+    pub fn into_vec(self) -> Vec<Neighbour> {
+        self.best
+    }
+}

@@ -1,0 +1,94 @@
+//! Why an index command ends without a collection.
+
+use std::path::PathBuf;
+
+use crate::collection::CollectionError;
+use crate::core::{Fault, Kind};
+use crate::dims::PreparationError;
+use crate::model::ModelError;
+use crate::storage::StorageError;
+
+/// Why an index command ends without a collection. What was done stays, and the same command goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// An input that does not exist.
+    #[error("{input}: no such file or folder, and no file matches it as a pattern")]
+    MissingInput {
+        /// As it was given.
+        input: String,
+    },
+    /// No image among the inputs.
+    #[error(
+        "no images in {inputs} ({others} other files); JPEG, PNG, WebP, TIFF, BMP and GIF files are indexed"
+    )]
+    NoImages {
+        /// As they were given.
+        inputs: String,
+        /// Files that are no images.
+        others: usize,
+    },
+    /// Every image was rejected.
+    #[error("none of {images} images could be read; {first}")]
+    AllRejected {
+        /// Number of images.
+        images: usize,
+        /// The first reject.
+        first: String,
+    },
+    /// A finished collection whose folder of images has changed.
+    #[error("{} is a finished collection; {new} images are new or changed since: index into another --out", path.display())]
+    Changed {
+        /// The collection.
+        path: PathBuf,
+        /// Images that it does not have as they are now.
+        new: usize,
+    },
+    /// Stopped from outside.
+    #[error("stopped after {done} of {images} images; run the same command again to go on")]
+    Interrupted {
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        images: usize,
+    },
+    /// The collection's folder.
+    #[error(transparent)]
+    Collection(#[from] CollectionError),
+    /// The system refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The preparation cannot be fitted.
+    #[error(transparent)]
+    Preparation(#[from] PreparationError),
+    /// A preparation file that cannot be used.
+    #[error("{}: {source}", path.display())]
+    PreparationFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PreparationError,
+    },
+    /// A stage of the pipeline ended without a word.
+    #[error("a worker thread died; this is a defect of patchdex, please report it with the command")]
+    WorkerDied,
+}
+
+impl Fault for IngestError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::MissingInput { .. } => Kind::NotFound,
+            Self::NoImages { .. } | Self::AllRejected { .. } | Self::Changed { .. } => Kind::Invalid,
+            Self::Interrupted { .. } => Kind::Io,
+            Self::Collection(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Preparation(error) => error.kind(),
+            Self::PreparationFile { source, .. } => source.kind(),
+            Self::WorkerDied => Kind::Internal,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! From images to a collection: walk, decode, views, embed, write. Resumable, bounded in memory, rejects listed.
+
+mod budget;
+mod error;
+mod finish;
+mod forecast;
+mod journal;
+mod pipeline;
+mod source;
+mod views;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+pub use error::IngestError;
+pub use forecast::{Forecast, forecast};
+pub use journal::Reject;
+use patchdex_format::{ModelBinding, PreparationEntry, TilePlan, ViewPlan};
+pub use source::{SourceFile, Sources, collect};
+pub use views::{View, views};
+
+use crate::collection::{self, Collection, Draft, MODEL_PREPARATION, bytes_of_path};
+use crate::dims::{Method, Preparation, Source};
+use crate::metric::Metric;
+use crate::model::Model;
+use crate::picture::Limits;
+use crate::segment::RowKind;
+use crate::storage::StorageError;
+
+/// What `patchdex index` is told.
+#[derive(Clone, Debug)]
+pub struct IndexOptions {
+    /// The collection's folder.
+    pub out: PathBuf,
+    /// Long side of the whole-image view (and of every tile), in model input pixels.
+    pub long_side_px: u32,
+    /// Tiles beside the whole image.
+    pub tiles: Option<TilePlan>,
+    /// The linear map between tokens and stored vectors.
+    pub prepare: Source,
+    /// Element kind of the stored vectors.
+    pub vectors: RowKind,
+    /// Similarity.
+    pub metric: Metric,
+    /// Whether the model's own tokens are kept beside the prepared ones.
+    pub keep_raw: bool,
+    /// Sessions, and threads of everything else.
+    pub threads: usize,
+    /// Views of one size that go through the model together.
+    pub batch: usize,
+    /// Bytes of images in flight, about.
+    pub memory_bytes: u64,
+    /// What decoding may take on.
+    pub limits: Limits,
+}
+
+/// How far the work is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// Images to go through, in all.
+    pub images: usize,
+    /// Images done, with those of an earlier run.
+    pub done: usize,
+    /// Of those done, how many an earlier run did.
+    pub resumed: usize,
+    /// Images that cannot be read.
+    pub rejects: usize,
+    /// Patches stored so far.
+    pub patches: u64,
+    /// What is being done beside embedding, when embedding is over.
+    pub stage: Option<&'static str>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Final counts.
+    pub status: Status,
+    /// Images that are not in the collection, with reasons.
+    pub rejects: Vec<Reject>,
+    /// Views that went through the model in this run.
+    pub embedded_views: usize,
+    /// Whether the collection was there already, made by the same command.
+    pub unchanged: bool,
+}
+
+/// Name of the list of rejects in a collection's folder.
+pub const REJECTS_FILE: &str = "rejects.jsonl";
+
+/// Builds a collection of `sources`, or goes on where an earlier run of the same command stopped. `stop` set by
+/// another thread ends the work early; what was done stays.
+///
+/// # Errors
+/// Nothing to index, an output folder that is something else, a full disk, a model that fails, or
+/// [`IngestError::Interrupted`]. Images that cannot be read are no error: they are listed in the summary.
+pub fn index(
+    sources: &Sources,
+    model: &Model,
+    options: &IndexOptions,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Status),
+) -> Result<Summary, IngestError> {
+    if sources.files.is_empty() {
+        return Err(IngestError::NoImages { inputs: sources.inputs.join(", "), others: sources.others });
+    }
+    let preparation = fixed_preparation(model, options)?;
+    let stamp = stamp(sources, model, options, preparation.as_ref());
+    let draft = match Draft::begin(&options.out, &stamp)? {
+        Ok(draft) => draft,
+        Err(manifest) => return unchanged(sources, options, &manifest),
+    };
+    let mut journal = journal::Journal::open(&draft, sources)?;
+    let mut status = Status {
+        images: sources.files.len(),
+        done: journal.done(),
+        resumed: journal.done(),
+        rejects: journal.rejects().len(),
+        patches: journal.patches(),
+        stage: None,
+    };
+    progress(&status);
+    let encoding = pipeline::Encoding {
+        preparation: preparation.as_ref(),
+        raw: spools_raw(options, &preparation),
+        options,
+    };
+    let embedded_views = pipeline::run(sources, model, &encoding, &mut journal, stop, &mut status, progress)?;
+    status.stage = Some("writing");
+    progress(&status);
+    let rejects = journal.rejects().to_vec();
+    finish::finish(draft, journal, sources, model, options, preparation, stamp)?;
+    Ok(Summary { status, rejects, embedded_views, unchanged: false })
+}
+
+/// Whether tokens are spooled as the model gives them: to fit on them first, or to keep them.
+fn spools_raw(options: &IndexOptions, fixed: &Option<Preparation>) -> bool {
+    fixed.is_none() || options.keep_raw
+}
+
+/// The preparation, when it is known before the first token; none when it is to be fitted on the collection.
+fn fixed_preparation(model: &Model, options: &IndexOptions) -> Result<Option<Preparation>, IngestError> {
+    let dim = model.spec.hidden_size;
+    let fixed = match &options.prepare {
+        Source::Own(Method::None) => Preparation::none(dim),
+        Source::Own(method @ Method::Keep(path)) => {
+            let text =
+                std::fs::read_to_string(path).map_err(StorageError::at("read the dimension list", path))?;
+            Preparation::keep_listed(&text, method, dim)?
+        }
+        Source::Own(_) => return Ok(None),
+        Source::Model => generic_preparation(model)?.unwrap_or_else(|| Preparation::none(dim)),
+        Source::File(path) if path.is_dir() => {
+            let collection = Collection::open(path)?;
+            let mut borrowed = collection.preparation()?;
+            borrowed.fitted_on = path.display().to_string();
+            borrowed
+        }
+        Source::File(path) => read_preparation(path, &path.display().to_string())?,
+    };
+    match fixed.input_dim() == dim {
+        true => Ok(Some(fixed)),
+        false => {
+            let found = fixed.input_dim();
+            Err(crate::dims::PreparationError::Dimensions { expected: found, found: dim }.into())
+        }
+    }
+}
+
+/// The preparation that the model's folder brings.
+///
+/// # Errors
+/// A file that is there but damaged.
+pub fn generic_preparation(model: &Model) -> Result<Option<Preparation>, IngestError> {
+    let path = model.spec.dir.join(MODEL_PREPARATION);
+    path.is_file().then(|| read_preparation(&path, "model")).transpose()
+}
+
+fn read_preparation(path: &std::path::Path, fitted_on: &str) -> Result<Preparation, IngestError> {
+    let bytes = std::fs::read(path).map_err(StorageError::at("read the preparation", path))?;
+    Preparation::from_bytes(&bytes, fitted_on)
+        .map_err(|source| IngestError::PreparationFile { path: path.to_owned(), source })
+}
+
+/// What makes two index commands the same: inputs, model and options that change what is stored.
+fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, fixed: Option<&Preparation>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    };
+    add(&sources.root.to_string_lossy());
+    sources.inputs.iter().for_each(|input| add(input));
+    for text in [&model.digest, &model.output, &options.prepare.to_string(), &format!("{:?}", model.inputs)] {
+        add(text);
+    }
+    add(&fixed.map(Preparation::digest).unwrap_or_default());
+    add(&format!("{:?} {:?} {}", view_plan(options), model.spec.image, options.keep_raw));
+    add(&format!("{} {} {:?}", options.vectors.name, options.metric.name, options.limits));
+    hasher.finalize().to_hex().to_string()
+}
+
+fn view_plan(options: &IndexOptions) -> ViewPlan {
+    ViewPlan { long_side_px: options.long_side_px, tiles: options.tiles }
+}
+
+fn model_binding(model: &Model) -> ModelBinding {
+    let spec = &model.spec;
+    ModelBinding {
+        name: spec.name.clone(),
+        digest: model.digest.clone(),
+        folder: std::path::absolute(&spec.dir)
+            .unwrap_or_else(|_| spec.dir.clone())
+            .to_string_lossy()
+            .into_owned(),
+        variant: spec.variant.clone(),
+        patch_px: spec.patch_px,
+        hidden_size: spec.hidden_size as u32,
+        prefix_tokens: model.prefix_tokens as u32,
+        output: model.output.clone(),
+        inputs: model.inputs.clone(),
+        image: serde_json::to_value(&spec.image).unwrap_or_default(),
+    }
+}
+
+fn preparation_entry(preparation: &Preparation) -> PreparationEntry {
+    PreparationEntry {
+        spec: preparation.method.clone(),
+        fitted_on: preparation.fitted_on.clone(),
+        digest: preparation.digest(),
+        file: None,
+    }
+}
+
+/// The same command, once more: reports what is there, and how many files are new or changed since.
+fn unchanged(
+    sources: &Sources,
+    options: &IndexOptions,
+    manifest: &patchdex_format::Manifest,
+) -> Result<Summary, IngestError> {
+    let collection = Collection::open(&options.out)?;
+    let mut known = std::collections::HashMap::new();
+    for segment in collection.segments() {
+        for image in segment.images() {
+            let image = image.map_err(collection::CollectionError::from)?;
+            known.insert(image.path.to_vec(), (image.row.file_bytes, image.row.modified_ns));
+        }
+    }
+    let rejects = journal::read_rejects(&options.out.join(REJECTS_FILE))?;
+    let rejected = |path: &[u8]| rejects.iter().any(|reject| reject.path.as_bytes() == path);
+    let new = sources.files.iter().filter(|file| {
+        let path = bytes_of_path(&file.relative);
+        known.get(&path) != Some(&(file.bytes, file.modified_ns)) && !rejected(&path)
+    });
+    let new = new.count();
+    if new > 0 {
+        return Err(IngestError::Changed { path: options.out.clone(), new });
+    }
+    let status = Status {
+        images: known.len() + rejects.len(),
+        done: known.len() + rejects.len(),
+        resumed: known.len() + rejects.len(),
+        rejects: rejects.len(),
+        patches: manifest.segments.iter().map(|segment| segment.patches).sum(),
+        stage: None,
+    };
+    Ok(Summary { status, rejects, embedded_views: 0, unchanged: true })
+}

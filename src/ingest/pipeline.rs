@@ -1,0 +1,385 @@
+//! The stages between a list of files and the journal: read and hash, decode and resize, embed, write in order.
+//!
+//! Each stage has its own threads and bounded queues; a budget bounds the bytes in flight. The writer puts images back
+//! into the order of the list, so that what is stored does not depend on the number of threads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::budget::Budget;
+use super::journal::{Embedded, Journal, Outcome, PathText, Record, ViewRecord};
+use super::{IndexOptions, IngestError, SourceFile, Sources, Status, View, view_plan, views};
+use crate::collection::bytes_of_path;
+use crate::dims::Preparation;
+use crate::model::{Model, ModelError, Session, tensor};
+use crate::picture::{self, Picture, PictureError};
+
+/// How tokens become spooled bytes.
+pub(super) struct Encoding<'a> {
+    pub preparation: Option<&'a Preparation>,
+    /// Whether tokens are spooled as the model gives them.
+    pub raw: bool,
+    pub options: &'a IndexOptions,
+}
+
+impl Encoding<'_> {
+    /// Spooled bytes and scales of rows as the model gives them.
+    fn encode(&self, tokens: &[f32]) -> (Vec<u8>, Vec<f32>) {
+        match self.preparation.filter(|_| !self.raw) {
+            Some(preparation) => encode(tokens, preparation, self.options),
+            None => (bytemuck::cast_slice(tokens).to_vec(), Vec::new()),
+        }
+    }
+}
+
+/// Stored bytes and scales of rows as the model gives them: prepared, made comparable, quantised.
+pub(super) fn encode(
+    tokens: &[f32],
+    preparation: &Preparation,
+    options: &IndexOptions,
+) -> (Vec<u8>, Vec<f32>) {
+    let dim = preparation.output_dim();
+    let mut rows = preparation.apply(tokens);
+    options.metric.prepare(&mut rows, dim);
+    options.vectors.encode(&rows, dim)
+}
+
+/// An image that was read.
+struct ReadImage {
+    place: usize,
+    bytes: Vec<u8>,
+    content: String,
+    held_bytes: u64,
+}
+
+/// Views of one size, ready for the model.
+struct ViewBatch {
+    place: usize,
+    /// Index of the first view in its image.
+    first: usize,
+    count: usize,
+    width_px: u32,
+    height_px: u32,
+    pixels: Vec<f32>,
+}
+
+/// What reaches the writer.
+enum Arrival {
+    /// An image was decoded; its views will follow.
+    Decoded { place: usize, content: String, width: u32, height: u32, views: Vec<View>, held_bytes: u64 },
+    /// Tokens of some of its views.
+    Embedded { place: usize, first: usize, parts: Vec<(Vec<u8>, Vec<f32>)> },
+    /// An image that needs no model.
+    Settled { place: usize, outcome: Outcome, held_bytes: u64 },
+    /// The model failed: the whole run ends.
+    Failed(ModelError),
+}
+
+/// Embeds what the journal does not have. Returns the number of views that went through the model.
+pub(super) fn run(
+    sources: &Sources,
+    model: &Model,
+    encoding: &Encoding<'_>,
+    journal: &mut Journal,
+    stop: &AtomicBool,
+    status: &mut Status,
+    progress: &mut dyn FnMut(&Status),
+) -> Result<usize, IngestError> {
+    let done = journal.paths();
+    let files: Vec<&SourceFile> =
+        sources.files.iter().filter(|file| !done.contains(&bytes_of_path(&file.relative))).collect();
+    if files.is_empty() {
+        return Ok(0);
+    }
+    let options = encoding.options;
+    let threads = options.threads.max(1).min(files.len().max(1) * 4);
+    let budget = Budget::new(options.memory_bytes);
+    let sessions = (0..threads).map(|_| model.session(1)).collect::<Result<Vec<_>, _>>()?;
+    let known = journal.contents();
+    let halted = AtomicBool::new(false);
+    let stopped = || stop.load(Ordering::Relaxed) || halted.load(Ordering::Relaxed);
+
+    thread::scope(|scope| {
+        let (read_out, read_in) = bounded::<ReadImage>(threads);
+        let (batch_out, batch_in) = bounded::<ViewBatch>(threads);
+        let (arrive_out, arrive_in) = bounded::<Arrival>(threads * 4);
+        {
+            let (budget, files, arrive_out) = (&budget, &files, arrive_out.clone());
+            scope.spawn(move || read(files, known, options, budget, &stopped, &read_out, &arrive_out));
+        }
+        for _ in 0..threads.div_ceil(2) {
+            let (read_in, batch_out, arrive_out) = (read_in.clone(), batch_out.clone(), arrive_out.clone());
+            scope.spawn(move || decode(&read_in, model, options, &batch_out, &arrive_out));
+        }
+        for session in sessions {
+            let (batch_in, arrive_out) = (batch_in.clone(), arrive_out.clone());
+            scope.spawn(move || embed(session, &batch_in, encoding, &arrive_out));
+        }
+        drop((read_in, batch_out, batch_in, arrive_out));
+        let mut writer =
+            Writer { files: &files, journal, budget: &budget, open: BTreeMap::new(), next: 0, views: 0 };
+        let outcome = writer.write(&arrive_in, status, progress);
+        halted.store(true, Ordering::Relaxed);
+        // The stages before may wait for room: let them run dry.
+        for arrival in arrive_in {
+            if let Arrival::Decoded { held_bytes, .. } | Arrival::Settled { held_bytes, .. } = arrival {
+                budget.release(held_bytes);
+            }
+        }
+        outcome?;
+        match writer.next == files.len() {
+            true => Ok(writer.views),
+            false if stop.load(Ordering::Relaxed) => {
+                Err(IngestError::Interrupted { done: status.done, images: status.images })
+            }
+            false => Err(IngestError::WorkerDied),
+        }
+    })
+}
+
+/// Reads files in order and recognises copies: the first of equal files is the original, whatever the threads do.
+fn read(
+    files: &[&SourceFile],
+    mut known: HashMap<String, PathText>,
+    options: &IndexOptions,
+    budget: &Budget,
+    stopped: &dyn Fn() -> bool,
+    out: &Sender<ReadImage>,
+    arrive: &Sender<Arrival>,
+) {
+    for (place, file) in files.iter().enumerate() {
+        if stopped() {
+            return;
+        }
+        let sent = match read_one(file, &mut known, options) {
+            Ok((bytes, content, held_bytes)) => {
+                budget.acquire(held_bytes);
+                out.send(ReadImage { place, bytes, content, held_bytes }).is_ok()
+            }
+            Err(outcome) => arrive.send(Arrival::Settled { place, outcome, held_bytes: 0 }).is_ok(),
+        };
+        if !sent {
+            return;
+        }
+    }
+}
+
+fn read_one(
+    file: &SourceFile,
+    known: &mut HashMap<String, PathText>,
+    options: &IndexOptions,
+) -> Result<(Vec<u8>, String, u64), Outcome> {
+    let unreadable = |message: String| Outcome::Rejected { reason: "unreadable".to_owned(), message };
+    if file.bytes > options.limits.max_file_bytes {
+        let message = format!(
+            "{} bytes are too many (limit: {}): shrink the image or raise the limit",
+            file.bytes, options.limits.max_file_bytes
+        );
+        return Err(Outcome::Rejected { reason: "too_large".to_owned(), message });
+    }
+    let bytes = std::fs::read(&file.path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    let content = blake3::hash(&bytes).to_hex().to_string();
+    if let Some(of) = known.get(&content) {
+        return Err(Outcome::Duplicate { content, of: of.clone() });
+    }
+    let header = picture::header(&bytes, &options.limits).map_err(rejected)?;
+    known.insert(content.clone(), PathText::of(&bytes_of_path(&file.relative)));
+    // File, decoder, pixels, and about as much again for the views' tensors.
+    let held_bytes = bytes.len() as u64 + header.decode_bytes + view_bytes(options);
+    Ok((bytes, content, held_bytes))
+}
+
+/// Tensors and tokens of one view, about.
+fn view_bytes(options: &IndexOptions) -> u64 {
+    u64::from(options.long_side_px).pow(2) * 3 * 4 * 2
+}
+
+fn rejected(error: PictureError) -> Outcome {
+    Outcome::Rejected { reason: error.reason().to_owned(), message: error.to_string() }
+}
+
+fn decode(
+    images: &Receiver<ReadImage>,
+    model: &Model,
+    options: &IndexOptions,
+    out: &Sender<ViewBatch>,
+    arrive: &Sender<Arrival>,
+) {
+    for ReadImage { place, bytes, content, held_bytes } in images {
+        let picture = match picture::decode(&bytes, &options.limits) {
+            Ok(picture) => picture,
+            Err(error) => {
+                if arrive.send(Arrival::Settled { place, outcome: rejected(error), held_bytes }).is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        drop(bytes);
+        let (width, height) = (picture.width, picture.height);
+        let views = views(width, height, &view_plan(options), model);
+        let announced = Arrival::Decoded { place, content, width, height, views: views.clone(), held_bytes };
+        if arrive.send(announced).is_err() || !send_batches(place, &picture, &views, model, options, out) {
+            return;
+        }
+    }
+}
+
+/// Resizes the views and sends them in runs of equal size. Whether there is still somebody to send to.
+fn send_batches(
+    place: usize,
+    picture: &Picture,
+    views: &[View],
+    model: &Model,
+    options: &IndexOptions,
+    out: &Sender<ViewBatch>,
+) -> bool {
+    let mut first = 0;
+    while first < views.len() {
+        let View { width_px, height_px, .. } = views[first];
+        let same =
+            views[first..].iter().take_while(|view| (view.width_px, view.height_px) == (width_px, height_px));
+        let count = same.count().min(options.batch.max(1));
+        let pixels = views[first..first + count]
+            .iter()
+            .flat_map(|view| tensor(picture, view.grid.area, width_px, height_px, &model.spec.image))
+            .collect();
+        if out.send(ViewBatch { place, first, count, width_px, height_px, pixels }).is_err() {
+            return false;
+        }
+        first += count;
+    }
+    true
+}
+
+fn embed(
+    mut session: Session,
+    batches: &Receiver<ViewBatch>,
+    encoding: &Encoding<'_>,
+    arrive: &Sender<Arrival>,
+) {
+    for batch in batches {
+        let arrival = match session.embed(&batch.pixels, batch.count, batch.width_px, batch.height_px) {
+            Ok(tokens) => {
+                let rows = tokens.values.len() / batch.count;
+                let parts = tokens.values.chunks_exact(rows).map(|view| encoding.encode(view)).collect();
+                Arrival::Embedded { place: batch.place, first: batch.first, parts }
+            }
+            Err(error) => Arrival::Failed(error),
+        };
+        let failed = matches!(arrival, Arrival::Failed(_));
+        if arrive.send(arrival).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// An image whose views are arriving.
+struct OpenImage {
+    content: String,
+    width: u32,
+    height: u32,
+    views: Vec<View>,
+    parts: Vec<Option<(Vec<u8>, Vec<f32>)>>,
+    held_bytes: u64,
+}
+
+/// What the writer holds of an image whose turn has not come.
+enum Waiting {
+    Open(OpenImage),
+    Settled(Outcome, u64),
+}
+
+struct Writer<'a> {
+    files: &'a [&'a SourceFile],
+    journal: &'a mut Journal,
+    budget: &'a Budget,
+    open: BTreeMap<usize, Waiting>,
+    next: usize,
+    views: usize,
+}
+
+impl Writer<'_> {
+    fn write(
+        &mut self,
+        arrivals: &Receiver<Arrival>,
+        status: &mut Status,
+        progress: &mut dyn FnMut(&Status),
+    ) -> Result<(), IngestError> {
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Decoded { place, content, width, height, views, held_bytes } => {
+                    let parts = vec![None; views.len()];
+                    let image = OpenImage { content, width, height, views, parts, held_bytes };
+                    self.open.insert(place, Waiting::Open(image));
+                }
+                Arrival::Embedded { place, first, parts } => {
+                    self.views += parts.len();
+                    if let Some(Waiting::Open(image)) = self.open.get_mut(&place) {
+                        for (slot, part) in image.parts[first..].iter_mut().zip(parts) {
+                            *slot = Some(part);
+                        }
+                    }
+                }
+                Arrival::Settled { place, outcome, held_bytes } => {
+                    self.open.insert(place, Waiting::Settled(outcome, held_bytes));
+                }
+                Arrival::Failed(error) => return Err(error.into()),
+            }
+            while self.write_next()? {
+                status.done = self.journal.done();
+                status.rejects = self.journal.rejects().len();
+                status.patches = self.journal.patches();
+                progress(status);
+            }
+            if self.next == self.files.len() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the image whose turn it is, when it is whole.
+    fn write_next(&mut self) -> Result<bool, IngestError> {
+        let whole = match self.open.get(&self.next) {
+            Some(Waiting::Open(image)) => image.parts.iter().all(Option::is_some),
+            Some(Waiting::Settled(..)) => true,
+            None => false,
+        };
+        if !whole {
+            return Ok(false);
+        }
+        let Some(waiting) = self.open.remove(&self.next) else { return Ok(false) };
+        let (outcome, vectors, scales, held_bytes) = match waiting {
+            Waiting::Settled(outcome, held_bytes) => (outcome, Vec::new(), Vec::new(), held_bytes),
+            Waiting::Open(image) => {
+                let (vectors, scales): (Vec<_>, Vec<_>) = image.parts.into_iter().flatten().unzip();
+                let record = |view: &View| ViewRecord {
+                    kind: view.kind,
+                    rows: view.grid.rows,
+                    cols: view.grid.cols,
+                    area: view.grid.area.into(),
+                };
+                let embedded = Embedded {
+                    content: image.content,
+                    width: image.width,
+                    height: image.height,
+                    spooled: (0, 0),
+                    scales: (0, 0),
+                    views: image.views.iter().map(record).collect(),
+                };
+                (Outcome::Done(embedded), vectors.concat(), scales.concat(), image.held_bytes)
+            }
+        };
+        let file = self.files[self.next];
+        let path = PathText::of(&bytes_of_path(&file.relative));
+        let record = Record { path, file_bytes: file.bytes, modified_ns: file.modified_ns, outcome };
+        self.journal.append(record, &vectors, &scales)?;
+        self.budget.release(held_bytes);
+        self.next += 1;
+        Ok(true)
+    }
+}

@@ -1,0 +1,139 @@
+//! ONNX sessions: loading a graph, its inputs and outputs, running it. The only file that imports `ort`.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session as OrtSession, SessionInputValue};
+use ort::value::{Tensor, TensorElementType, TensorRef, ValueType};
+
+use super::{ModelError, Runtime, RuntimeError};
+
+/// An input or output of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Element type as ONNX Runtime names it.
+    pub element: String,
+    /// Sides; -1 where the graph leaves them open.
+    pub shape: Vec<i64>,
+}
+
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sides: Vec<String> =
+            self.shape.iter().map(|&side| if side < 0 { "?".to_owned() } else { side.to_string() }).collect();
+        write!(f, "'{}' {} [{}]", self.name, self.element, sides.join(", "))
+    }
+}
+
+/// Inputs and outputs of a graph, in its own order.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct GraphFacts {
+    /// Inputs.
+    pub inputs: Vec<Port>,
+    /// Outputs.
+    pub outputs: Vec<Port>,
+}
+
+/// One loaded graph with its own threads.
+pub struct Graph {
+    session: OrtSession,
+    facts: GraphFacts,
+}
+
+impl Graph {
+    /// Loads the graph with `threads` threads for one run.
+    pub fn load(runtime: &Runtime, path: &Path, threads: usize) -> Result<Self, ModelError> {
+        let environment = environment(runtime)?;
+        let load = |reason: String| ModelError::Load { graph: path.to_owned(), reason: first_line(&reason) };
+        let session = OrtSession::builder(&environment)
+            .map_err(|error| load(error.to_string()))?
+            .with_optimization_level(GraphOptimizationLevel::All)
+            .map_err(|error| load(error.to_string()))?
+            .with_intra_threads(threads)
+            .map_err(|error| load(error.to_string()))?
+            // Spinning threads halve the speed of the stages that run beside inference.
+            .with_intra_op_spinning(false)
+            .map_err(|error| load(error.to_string()))?
+            .commit_from_file(path)
+            .map_err(|error| load(error.to_string()))?;
+        let facts = GraphFacts {
+            inputs: session.inputs().iter().map(|port| describe(port.name(), port.dtype())).collect(),
+            outputs: session.outputs().iter().map(|port| describe(port.name(), port.dtype())).collect(),
+        };
+        Ok(Self { session, facts })
+    }
+
+    /// Inputs and outputs.
+    pub fn facts(&self) -> &GraphFacts {
+        &self.facts
+    }
+
+    /// Runs pictures `[batch, 3, height, width]` and hands output `output` with its shape to `take`.
+    pub fn run<R>(
+        &mut self,
+        picture: (&str, &[f32]),
+        shape: [usize; 4],
+        scalars: &[(String, f64)],
+        output: &str,
+        take: impl FnOnce(&[i64], &[f32]) -> R,
+    ) -> Result<R, ModelError> {
+        let failed = |error: ort::Error| ModelError::Run {
+            width: shape[3] as u32,
+            height: shape[2] as u32,
+            reason: first_line(&error.to_string()),
+        };
+        let pixels = TensorRef::from_array_view((shape, picture.1)).map_err(failed)?;
+        let mut inputs: Vec<(String, SessionInputValue<'_>)> = vec![(picture.0.to_owned(), pixels.into())];
+        for (name, value) in scalars {
+            inputs.push((name.clone(), self.scalar(name, *value).map_err(failed)?));
+        }
+        let outputs = self.session.run(inputs).map_err(failed)?;
+        let (shape, tokens) = outputs[output].try_extract_tensor::<f32>().map_err(failed)?;
+        Ok(take(shape, tokens))
+    }
+
+    /// A one-number tensor of the input's own rank and element type.
+    fn scalar(&self, name: &str, value: f64) -> ort::Result<SessionInputValue<'static>> {
+        let port = self.facts.inputs.iter().find(|port| port.name == name);
+        let shape = vec![1usize; port.map_or(1, |port| port.shape.len())];
+        if port.is_some_and(|port| port.element == TensorElementType::Int64.to_string()) {
+            return Ok(Tensor::from_array((shape, vec![value as i64]))?.into());
+        }
+        Ok(Tensor::from_array((shape, vec![value as f32]))?.into())
+    }
+}
+
+fn describe(name: &str, value: &ValueType) -> Port {
+    let (element, shape) = match value {
+        ValueType::Tensor { ty, shape, .. } => (ty.to_string(), shape.to_vec()),
+        other => (format!("{other:?}"), Vec::new()),
+    };
+    Port { name: name.to_owned(), element, shape }
+}
+
+/// The process's one environment, made by the first caller. The library of that first call stays loaded.
+fn environment(runtime: &Runtime) -> Result<Environment, ModelError> {
+    static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+    let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(environment) = &*slot {
+        return Ok(environment.clone());
+    }
+    let broken =
+        |reason: String| RuntimeError::Broken { path: runtime.library.clone(), reason: first_line(&reason) };
+    let environment = ort::init_from(&runtime.library)
+        .map_err(|error| broken(error.to_string()))?
+        .with_name("patchdex")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| broken(error.to_string()))?;
+    *slot = Some(environment.clone());
+    Ok(environment)
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,307 @@
+//! A Vision Transformer: its folder, its graph, and from picture tensors to patch tokens with the prefix removed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::onnx::{Graph, GraphFacts, Port};
+use super::{ModelError, ModelSpec, Runtime, SizeRule};
+use crate::storage::Map;
+
+/// Side of the picture that shows how many prefix tokens a graph has, in patches.
+const PROBE_PATCHES: u32 = 4;
+
+/// What a caller may choose about a model.
+#[derive(Clone, Debug, Default)]
+pub struct ModelOptions {
+    /// `fp32`, `fp16`, `int8`; the plain graph when none.
+    pub variant: Option<String>,
+    /// The output to read; the folder's choice when none.
+    pub output: Option<String>,
+    /// Values of the graph's extra inputs.
+    pub inputs: BTreeMap<String, f64>,
+    /// The ONNX Runtime library; searched when none.
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// A model that was opened and understood. Sessions come from it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What the folder says.
+    pub spec: ModelSpec,
+    /// BLAKE3 of the graph and its external data, hexadecimal.
+    pub digest: String,
+    /// Name of the picture input.
+    pub input: String,
+    /// Name of the token output.
+    pub output: String,
+    /// Tokens before the patches (CLS, registers).
+    pub prefix_tokens: usize,
+    /// Input sizes that the graph takes.
+    pub sizes: SizeRule,
+    /// Inputs and outputs of the graph.
+    pub facts: GraphFacts,
+    /// Values of the extra inputs.
+    pub inputs: BTreeMap<String, f64>,
+    runtime: Runtime,
+}
+
+/// Patch tokens of a batch of equal pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tokens {
+    /// `batch * rows * cols` tokens of `dim` numbers.
+    pub values: Vec<f32>,
+    /// Patches from top to bottom.
+    pub rows: u32,
+    /// Patches from left to right.
+    pub cols: u32,
+    /// Numbers in a token.
+    pub dim: usize,
+}
+
+impl Model {
+    /// Opens a model folder: reads its JSON, loads the graph once, finds input, output, sizes and prefix.
+    ///
+    /// # Errors
+    /// Everything that would keep the model from giving patch tokens, with the reason.
+    pub fn open(dir: &Path, options: &ModelOptions) -> Result<Self, ModelError> {
+        Self::load(dir, options, 1).map(|(model, _)| model)
+    }
+
+    /// Opens a model folder and keeps the session of `threads` threads that it was opened with.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn load(dir: &Path, options: &ModelOptions, threads: usize) -> Result<(Self, Session), ModelError> {
+        let spec = ModelSpec::load(dir, options.variant.as_deref())?;
+        let runtime = Runtime::find(options.onnxruntime.as_deref())?;
+        let digest = digest(&spec.graph)?;
+        let graph = Graph::load(&runtime, &spec.graph, threads)?;
+        let facts = graph.facts().clone();
+        let input = picture_input(&spec, &facts)?;
+        let output = token_output(&spec, &facts, options.output.as_deref())?;
+        check_inputs(&facts, &input.name, &options.inputs)?;
+        let mut model = Self {
+            digest,
+            sizes: size_rule(&spec, input)?,
+            input: input.name.clone(),
+            output: output.name.clone(),
+            prefix_tokens: spec.prefix_tokens.unwrap_or_default(),
+            inputs: options.inputs.clone(),
+            facts,
+            runtime,
+            spec,
+        };
+        let mut session = Session { prefix_tokens: model.spec.prefix_tokens, ..model.bind(graph) };
+        model.prefix_tokens = model.probe_prefix(&mut session)?;
+        session.prefix_tokens = Some(model.prefix_tokens);
+        Ok((model, session))
+    }
+
+    /// A session of its own threads. Sessions of one model give the same tokens.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`].
+    pub fn session(&self, threads: usize) -> Result<Session, ModelError> {
+        Ok(self.bind(Graph::load(&self.runtime, &self.spec.graph, threads)?))
+    }
+
+    /// The digest of the graph in a folder, without loading it.
+    ///
+    /// # Errors
+    /// A folder that is no model, or a graph that cannot be read.
+    pub fn digest_of(dir: &Path, variant: &str) -> Result<String, ModelError> {
+        digest(&ModelSpec::load(dir, Some(variant))?.graph)
+    }
+
+    /// The library in use.
+    pub fn library(&self) -> &Path {
+        &self.runtime.library
+    }
+
+    fn bind(&self, graph: Graph) -> Session {
+        Session {
+            graph,
+            input: self.input.clone(),
+            output: self.output.clone(),
+            scalars: self.inputs.iter().map(|(name, &value)| (name.clone(), value)).collect(),
+            patch_px: self.spec.patch_px,
+            hidden_size: self.spec.hidden_size,
+            prefix_tokens: Some(self.prefix_tokens),
+        }
+    }
+
+    /// Runs one small grey picture and counts the tokens.
+    fn probe_prefix(&self, session: &mut Session) -> Result<usize, ModelError> {
+        let (width, height) = match self.sizes {
+            SizeRule::Fixed { width, height } => (width, height),
+            SizeRule::Dynamic => (PROBE_PATCHES * self.spec.patch_px, PROBE_PATCHES * self.spec.patch_px),
+        };
+        let grey = vec![0.0; 3 * (width * height) as usize];
+        session.run(&grey, 1, width, height).map(|(_, prefix)| prefix)
+    }
+}
+
+/// A model's graph, loaded, with threads of its own. Not shared between threads: take one each.
+pub struct Session {
+    graph: Graph,
+    input: String,
+    output: String,
+    scalars: Vec<(String, f64)>,
+    patch_px: u32,
+    hidden_size: usize,
+    prefix_tokens: Option<usize>,
+}
+
+impl Session {
+    /// Patch tokens of `batch` pictures `[batch, 3, height, width]`, prefix removed.
+    ///
+    /// # Errors
+    /// What ONNX Runtime refused, or tokens that are not what the model folder says.
+    pub fn embed(
+        &mut self,
+        pixels: &[f32],
+        batch: usize,
+        width: u32,
+        height: u32,
+    ) -> Result<Tokens, ModelError> {
+        let (values, _) = self.run(pixels, batch, width, height)?;
+        let (rows, cols) = (height / self.patch_px, width / self.patch_px);
+        Ok(Tokens { values, rows, cols, dim: self.hidden_size })
+    }
+
+    fn run(
+        &mut self,
+        pixels: &[f32],
+        batch: usize,
+        width: u32,
+        height: u32,
+    ) -> Result<(Vec<f32>, usize), ModelError> {
+        let patches = (width / self.patch_px) as usize * (height / self.patch_px) as usize;
+        let (output, dim, fixed) = (self.output.clone(), self.hidden_size, self.prefix_tokens);
+        let patch_px = self.patch_px;
+        let shape = [batch, 3, height as usize, width as usize];
+        let take = |shape: &[i64], values: &[f32]| {
+            let &[_, found, found_dim] = shape else {
+                return Err(ModelError::HiddenSize { output, found: 0, hidden_size: dim });
+            };
+            if found_dim as usize != dim {
+                return Err(ModelError::HiddenSize { output, found: found_dim as usize, hidden_size: dim });
+            }
+            let found = found as usize;
+            let prefix = match fixed {
+                Some(prefix) if prefix + patches == found => prefix,
+                None if found >= patches && found - patches <= 16 => found - patches,
+                _ => {
+                    let expected = match fixed {
+                        Some(prefix) => format!("{prefix} prefix tokens are expected"),
+                        None => "0 to 16 prefix tokens are expected".to_owned(),
+                    };
+                    return Err(ModelError::TokenCount {
+                        output,
+                        found,
+                        patches,
+                        expected,
+                        width,
+                        height,
+                        patch_px,
+                    });
+                }
+            };
+            let mut kept = Vec::with_capacity(batch * patches * dim);
+            for picture in values.chunks_exact(found * dim) {
+                kept.extend_from_slice(&picture[prefix * dim..]);
+            }
+            // A sum is finite only if every term is, and it is quicker than testing each.
+            match kept.iter().sum::<f32>().is_finite() || kept.iter().all(|value| value.is_finite()) {
+                true => Ok((kept, prefix)),
+                false => Err(ModelError::NotFinite { width, height }),
+            }
+        };
+        self.graph.run((&self.input, pixels), shape, &self.scalars, &self.output, take)?
+    }
+}
+
+/// BLAKE3 of the graph, then of its external data where there is some.
+fn digest(graph: &Path) -> Result<String, ModelError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&Map::open(graph)?);
+    let mut data = graph.as_os_str().to_owned();
+    data.push("_data");
+    if Path::new(&data).is_file() {
+        hasher.update(&Map::open(Path::new(&data))?);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn list(ports: &[Port]) -> String {
+    ports.iter().map(Port::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn picture_input<'a>(spec: &ModelSpec, facts: &'a GraphFacts) -> Result<&'a Port, ModelError> {
+    let fits =
+        |port: &&Port| port.shape.len() == 4 && matches!(port.shape[1], 3 | -1) && port.element == "f32";
+    let named = facts.inputs.iter().filter(fits).find(|port| port.name == "pixel_values");
+    named
+        .or_else(|| facts.inputs.iter().find(fits))
+        .ok_or_else(|| ModelError::NoPictureInput { graph: spec.graph.clone(), found: list(&facts.inputs) })
+}
+
+/// The named output, the folder's choice, `last_hidden_state`, or the only one with the shape of tokens.
+fn token_output<'a>(
+    spec: &ModelSpec,
+    facts: &'a GraphFacts,
+    named: Option<&str>,
+) -> Result<&'a Port, ModelError> {
+    let none = || ModelError::NoTokenOutput {
+        graph: spec.graph.clone(),
+        hidden_size: spec.hidden_size,
+        found: list(&facts.outputs),
+    };
+    let tokens = |port: &&Port| port.shape.len() == 3;
+    let wanted = named.or(spec.output.as_deref());
+    let found = match wanted {
+        Some(name) => facts.outputs.iter().filter(tokens).find(|port| port.name == name),
+        None => facts
+            .outputs
+            .iter()
+            .filter(tokens)
+            .find(|port| port.name == "last_hidden_state")
+            .or_else(|| facts.outputs.iter().find(tokens)),
+    };
+    let port = found.ok_or_else(none)?;
+    match port.shape[2] {
+        dim if dim >= 0 && dim as usize != spec.hidden_size => Err(ModelError::HiddenSize {
+            output: port.name.clone(),
+            found: dim as usize,
+            hidden_size: spec.hidden_size,
+        }),
+        _ => Ok(port),
+    }
+}
+
+fn size_rule(spec: &ModelSpec, input: &Port) -> Result<SizeRule, ModelError> {
+    let (height, width) = (input.shape[2], input.shape[3]);
+    if height < 0 || width < 0 {
+        return Ok(SizeRule::Dynamic);
+    }
+    let (width, height) = (width as u32, height as u32);
+    match width.is_multiple_of(spec.patch_px)
+        && height.is_multiple_of(spec.patch_px)
+        && width > 0
+        && height > 0
+    {
+        true => Ok(SizeRule::Fixed { width, height }),
+        false => Err(ModelError::FixedSize { width, height, patch_px: spec.patch_px }),
+    }
+}
+
+fn check_inputs(facts: &GraphFacts, picture: &str, given: &BTreeMap<String, f64>) -> Result<(), ModelError> {
+    let extra = || facts.inputs.iter().filter(|port| port.name != picture);
+    if let Some(port) = extra().find(|port| !given.contains_key(&port.name)) {
+        return Err(ModelError::MissingInput { name: port.name.clone() });
+    }
+    match given.keys().find(|name| !extra().any(|port| &port.name == *name)) {
+        Some(name) => Err(ModelError::UnknownInput { name: name.clone(), found: list(&facts.inputs) }),
+        None => Ok(()),
+    }
+}

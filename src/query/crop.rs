@@ -1,0 +1,141 @@
+//! Which part of the query image goes through the model, and which of its patches are tokens of the box.
+//!
+//! Context decides: the whole image is embedded at the gallery's scale and the tokens inside the box are taken. Only a
+//! box of few patches is zoomed in on, with as much context as leaves its long side [`ZOOM_TOKENS`] patches.
+
+use crate::core::{Bbox, Grid};
+
+/// A box with fewer patches than this is zoomed in on.
+const FEW_TOKENS: f32 = 12.0;
+/// Patches along the long side of a box after zooming.
+const ZOOM_TOKENS: f32 = 9.0;
+
+/// The part of the query image to embed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QueryView {
+    /// Rectangle of the upright image.
+    pub area: Bbox,
+    /// How much larger than at the gallery's scale things appear; 1 without zoom.
+    pub zoom: f32,
+}
+
+/// The tokens of one box.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryTokens {
+    /// The box, in pixels of the upright query image.
+    pub bbox: Bbox,
+    /// Prepared vectors, `len`×`dim`.
+    pub vectors: Vec<f32>,
+    /// Each token's rectangle in the query image.
+    pub boxes: Vec<Bbox>,
+    /// Numbers in a vector.
+    pub dim: usize,
+    /// The view that they come from.
+    pub view: QueryView,
+}
+
+/// The view for `bbox` in an image of `width`×`height` pixels, when a whole image has `long_side_patches` patches along
+/// its long side.
+pub fn choose_view(bbox: &Bbox, width: u32, height: u32, long_side_patches: f32) -> QueryView {
+    let whole = Bbox::of_image(width, height);
+    let patch_px = whole.w.max(whole.h) / long_side_patches;
+    if bbox.area() / (patch_px * patch_px) >= FEW_TOKENS {
+        return QueryView { area: whole, zoom: 1.0 };
+    }
+    let zoom = (ZOOM_TOKENS * patch_px / bbox.w.max(bbox.h)).max(1.0);
+    // The window keeps the image's aspect and is moved, not cut, where it would stick out.
+    let (w, h) = (whole.w / zoom, whole.h / zoom);
+    let (w, h) = (w.max(bbox.w).min(whole.w), h.max(bbox.h).min(whole.h));
+    let (cx, cy) = bbox.center();
+    let x = (cx - w / 2.0).clamp(0.0, whole.w - w);
+    let y = (cy - h / 2.0).clamp(0.0, whole.h - h);
+    let area = Bbox::new(x, y, w, h);
+    QueryView { area, zoom: whole.w.max(whole.h) / w.max(h) }
+}
+
+impl QueryTokens {
+    /// The tokens of `bbox` among the prepared `vectors` of a view's `grid`: patches whose centre lies inside, or the
+    /// one nearest to the box's centre, thinned evenly to `max_tokens`.
+    pub fn select(
+        bbox: Bbox,
+        view: QueryView,
+        grid: &Grid,
+        vectors: &[f32],
+        dim: usize,
+        max_tokens: usize,
+    ) -> Self {
+        let center = |index: usize| grid.patch_box(index).center();
+        let mut inside: Vec<usize> = (0..grid.len())
+            .filter(|&index| {
+                let (x, y) = center(index);
+                bbox.contains(x, y)
+            })
+            .collect();
+        if inside.is_empty() {
+            let (cx, cy) = bbox.center();
+            let distance = |index: usize| {
+                let (x, y) = center(index);
+                (x - cx).powi(2) + (y - cy).powi(2)
+            };
+            inside.extend((0..grid.len()).min_by(|&a, &b| distance(a).total_cmp(&distance(b))));
+        }
+        let count = inside.len().min(max_tokens.max(1));
+        let chosen: Vec<usize> = (0..count).map(|at| inside[at * inside.len() / count]).collect();
+        Self {
+            bbox,
+            vectors: chosen.iter().flat_map(|&at| &vectors[at * dim..(at + 1) * dim]).copied().collect(),
+            boxes: chosen.iter().map(|&at| grid.patch_box(at)).collect(),
+            dim,
+            view,
+        }
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.boxes.len()
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.boxes.is_empty()
+    }
+
+    /// Side of a patch of the view in query pixels: mean of width and height.
+    pub fn patch_px(&self) -> f32 {
+        self.boxes.first().map_or(1.0, |patch| (patch.w + patch.h) / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_box_is_seen_in_the_whole_image() {
+        let view = choose_view(&Bbox::new(100.0, 100.0, 200.0, 150.0), 640, 480, 37.0);
+        assert_eq!(view, QueryView { area: Bbox::of_image(640, 480), zoom: 1.0 });
+    }
+
+    #[test]
+    fn a_small_box_is_zoomed_in_on_and_stays_inside() {
+        let bbox = Bbox::new(630.0, 5.0, 10.0, 20.0);
+        let view = choose_view(&bbox, 640, 480, 37.0);
+        assert!(view.zoom > 5.0);
+        let inside =
+            |inner: &Bbox, outer: &Bbox| (inner.intersection(outer).area() / inner.area() - 1.0).abs() < 1e-4;
+        assert!(inside(&bbox, &view.area), "{view:?}");
+        assert!(inside(&view.area, &Bbox::of_image(640, 480)), "{view:?}");
+        assert!((view.area.w / view.area.h - 640.0 / 480.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn tokens_are_the_patches_inside_and_at_least_one() {
+        let grid = Grid { area: Bbox::new(0.0, 0.0, 40.0, 40.0), rows: 4, cols: 4 };
+        let vectors: Vec<f32> = (0..16).map(|at| at as f32).collect();
+        let view = QueryView { area: grid.area, zoom: 1.0 };
+        let select = |bbox, most| QueryTokens::select(bbox, view, &grid, &vectors, 1, most).vectors;
+        assert_eq!(select(Bbox::new(10.0, 10.0, 20.0, 20.0), 9), vec![5.0, 6.0, 9.0, 10.0]);
+        assert_eq!(select(Bbox::new(31.0, 31.0, 1.0, 1.0), 9), vec![15.0]);
+        assert_eq!(select(Bbox::new(0.0, 0.0, 40.0, 40.0), 4), vec![0.0, 4.0, 8.0, 12.0]);
+    }
+}

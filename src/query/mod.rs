@@ -1,0 +1,15 @@
+//! From tokens of a crop to ranked boxes: plan, distinctiveness, candidates, placements, hits. Every stage is exact in
+//! this version, is timed, and gives the same answer for any number of threads. Knows no image files and no models.
+
+mod answer;
+mod candidates;
+mod crop;
+mod execute;
+mod placement;
+mod plan;
+mod suppress;
+
+pub use answer::{Answer, Evidence, QueryEcho, TimingMs};
+pub use crop::{QueryTokens, QueryView, choose_view};
+pub use execute::{QueryError, execute};
+pub use plan::Plan;

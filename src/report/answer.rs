@@ -1,0 +1,273 @@
+//! The answer of one query as a page: the crop, the ranked pictures with boxes, heat-maps and matches drawn, scores,
+//! timings, and the command that asked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::heat::{self, Range};
+use crate::core::{Bbox, Hit, Match};
+use crate::picture::{Filter, Picture};
+use crate::query::{Answer, Evidence};
+
+/// Long side of a picture on the page, in pixels.
+const SHOWN_PX: u32 = 640;
+const JPEG_QUALITY: u8 = 82;
+/// Matches drawn for one hit.
+const MATCHES_DRAWN: usize = 12;
+const STYLE: &str = include_str!("answer.css");
+const SCRIPT: &str = include_str!("answer.js");
+
+/// What the page shows.
+pub struct PageInput<'a> {
+    /// The answer, with its evidence.
+    pub answer: &'a Answer,
+    /// The query image, upright.
+    pub query_picture: &'a Picture,
+    /// Name of the collection.
+    pub collection: &'a str,
+    /// Name of the model.
+    pub model: &'a str,
+    /// The preparation as it is written.
+    pub preparation: &'a str,
+    /// Version of patchdex.
+    pub version: &'a str,
+    /// The command that asked.
+    pub command: &'a str,
+    /// The picture of a hit, or why it cannot be shown.
+    pub picture_of: &'a dyn Fn(&str) -> Result<Picture, String>,
+}
+
+/// One self-contained HTML page.
+pub fn answer_page(input: &PageInput<'_>) -> String {
+    let answer = input.answer;
+    let range = Range::of(&answer.evidence);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "patchdex: " (answer.query.image) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { "patchdex" }
+                    p { "Where " b { (answer.query.image) } " is found in " b { (input.collection) } }
+                }
+                section.query aria-label="Query" {
+                    (query_figure(input))
+                    (facts(input))
+                }
+                (controls(range))
+                main {
+                    @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
+                        (card(hit, evidence, range, input))
+                    }
+                    @if answer.hits.is_empty() { p { "Nothing was found: the collection has no images." } }
+                }
+                footer { p { "patchdex " (input.version) } pre { (input.command) } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn query_figure(input: &PageInput<'_>) -> Markup {
+    let query = &input.answer.query;
+    let boxes = if query.boxes.is_empty() { std::slice::from_ref(&query.bbox) } else { &query.boxes };
+    let picture = input.query_picture;
+    html! {
+        figure {
+            div.stage {
+                img src=(jpeg(picture)) alt={ "The query image " (query.image) };
+                svg viewBox=(view_box(picture)) aria-hidden="true" {
+                    @for bbox in boxes { (rectangle(bbox, "box")) }
+                    @for hit in &input.answer.hits {
+                        g data-hit=(hit.rank) { (marks(&hit.matches, |found| found.query_box)) }
+                    }
+                }
+            }
+            figcaption {
+                @if boxes.len() == 1 { "Box " (shown(&query.bbox)) } @else { (boxes.len()) " boxes" }
+                ", " (query.tokens) " tokens"
+                @if query.scales.iter().any(|&scale| scale > 1.01) {
+                    ", zoomed in " (format!("{:.1}", query.scales.iter().copied().fold(1.0, f32::max))) " times"
+                }
+            }
+        }
+    }
+}
+
+fn facts(input: &PageInput<'_>) -> Markup {
+    let (time, plan) = (&input.answer.timing_ms, &input.answer.plan);
+    let stages = [
+        ("decode", time.decode),
+        ("model and embedding", time.embed),
+        ("search", time.search),
+        ("places", time.rerank),
+    ];
+    html! {
+        dl {
+            dt { "Model" } dd { (input.model) }
+            dt { "Preparation" } dd { (input.preparation) }
+            dt { "Index" } dd { (plan.index) }
+            @for (name, ms) in stages { dt { (name) } dd { (format!("{ms:.0} ms")) } }
+            dt { "total" } dd { (format!("{:.0} ms", time.total)) }
+        }
+    }
+}
+
+fn controls(range: Range) -> Markup {
+    html! {
+        form.controls {
+            label { input type="checkbox" id="heat"; " Heat-map" }
+            label { input type="checkbox" id="matches" checked; " Matches" }
+            span.scale {
+                "similarity " (format!("{:.2}", range.low)) " " span.ramp {} " " (format!("{:.2}", range.high))
+            }
+            span.hint { "Point at a picture to see its matches in the query." }
+        }
+    }
+}
+
+fn card(hit: &Hit, evidence: &Evidence, range: Range, input: &PageInput<'_>) -> Markup {
+    let scores =
+        [("vote", hit.scores.vote), ("maxsim", hit.scores.maxsim), ("geometry", hit.scores.geometry)];
+    html! {
+        article.hit tabindex="0" data-hit=(hit.rank) aria-label={ "Rank " (hit.rank) ": " (hit.image) } {
+            figure {
+                @match (input.picture_of)(&hit.image) {
+                    Ok(picture) => div.stage {
+                        img src=(jpeg(&picture)) alt=(hit.image);
+                        @if let Some(heat) = heat::picture(evidence, range) {
+                            img.heat src=(data_uri("png", &heat.to_png())) alt="";
+                        }
+                        svg viewBox=(view_box(&picture)) aria-hidden="true" {
+                            g.marks { (marks(&hit.matches, |found| found.patch_box)) }
+                            (rectangle(&hit.bbox, "box"))
+                        }
+                    },
+                    Err(reason) => p.gone { "The picture cannot be shown: " (reason) },
+                }
+                figcaption { b { (hit.rank) ". " } (hit.image) span.score { (format!("{:.3}", hit.score)) } }
+            }
+            p.detail { "box " (shown(&hit.bbox)) }
+            ul.stages {
+                @for (name, score) in scores {
+                    li { span { (name) } meter min="0" max="1" value=(format!("{:.3}", score.max(0.0))) {} (format!("{score:.2}")) }
+                }
+            }
+        }
+    }
+}
+
+/// Patches of the strongest matches; the same match has the same colour on both sides.
+fn marks(matches: &[Match], side: fn(&Match) -> Bbox) -> Markup {
+    let drawn = matches.len().min(MATCHES_DRAWN);
+    html! {
+        @for (at, found) in matches.iter().take(drawn).enumerate() {
+            @let bbox = side(found);
+            rect.match x=(px(bbox.x)) y=(px(bbox.y)) width=(px(bbox.w)) height=(px(bbox.h))
+                style=(format!("--hue:{}", at * 360 / drawn)) {}
+        }
+    }
+}
+
+fn rectangle(bbox: &Bbox, class: &str) -> Markup {
+    html! {
+        // A light line on a dark one is seen on any picture.
+        rect class={ (class) " under" } x=(px(bbox.x)) y=(px(bbox.y)) width=(px(bbox.w)) height=(px(bbox.h)) {}
+        rect class=(class) x=(px(bbox.x)) y=(px(bbox.y)) width=(px(bbox.w)) height=(px(bbox.h)) {}
+    }
+}
+
+fn view_box(picture: &Picture) -> String {
+    format!("0 0 {} {}", picture.width, picture.height)
+}
+
+fn px(value: f32) -> String {
+    format!("{value:.1}")
+}
+
+fn shown(bbox: &Bbox) -> String {
+    format!("{:.0}, {:.0}, {:.0} × {:.0} px", bbox.x, bbox.y, bbox.w, bbox.h)
+}
+
+/// The picture as it is shown: no larger than the page needs.
+fn jpeg(picture: &Picture) -> String {
+    let long = picture.width.max(picture.height);
+    if long <= SHOWN_PX {
+        return data_uri("jpeg", &picture.to_jpeg(JPEG_QUALITY));
+    }
+    let side = |px: u32| (f64::from(px) * f64::from(SHOWN_PX) / f64::from(long)).round().max(1.0) as u32;
+    let whole = Bbox::of_image(picture.width, picture.height);
+    let small = picture.resize(whole, side(picture.width), side(picture.height), Filter::Bicubic);
+    data_uri("jpeg", &small.to_jpeg(JPEG_QUALITY))
+}
+
+fn data_uri(kind: &str, bytes: &[u8]) -> String {
+    format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Grid, StageScores};
+    use crate::query::{Plan, QueryEcho, TimingMs};
+
+    fn answer(image: &str) -> Answer {
+        let bbox = Bbox::new(1.0, 2.0, 3.0, 4.0);
+        let found = Match { query_box: bbox, patch_box: bbox, similarity: 0.9 };
+        let scores = StageScores { vote: 1.0, maxsim: 0.5, geometry: 0.25 };
+        Answer {
+            query: QueryEcho { image: image.to_owned(), bbox, boxes: vec![], tokens: 1, scales: vec![1.0] },
+            plan: Plan::default(),
+            timing_ms: TimingMs::default(),
+            hits: vec![Hit {
+                rank: 1,
+                image: image.to_owned(),
+                bbox,
+                score: 0.5,
+                scores,
+                matches: vec![found],
+            }],
+            evidence: vec![Evidence {
+                grid: Grid { area: Bbox::of_image(8, 8), rows: 1, cols: 1 },
+                similarity: vec![0.5],
+            }],
+        }
+    }
+
+    fn page(answer: &Answer, picture_of: &dyn Fn(&str) -> Result<Picture, String>) -> String {
+        let query_picture = &Picture { width: 8, height: 8, rgb: vec![90; 192] };
+        let (collection, model, preparation, version, command) = ("c", "m", "whiten", "1", "patchdex query");
+        answer_page(&PageInput {
+            answer,
+            query_picture,
+            collection,
+            model,
+            preparation,
+            version,
+            command,
+            picture_of,
+        })
+    }
+
+    #[test]
+    fn names_are_text_and_never_markup() {
+        let text = page(&answer("<script>alert(1)</script>\"'&.jpg"), &|name| Err(format!("<b>{name}")));
+        assert!(!text.contains("<script>alert") && !text.contains("<b><"), "{text}");
+        assert!(text.contains("&lt;script&gt;alert(1)"));
+    }
+
+    #[test]
+    fn nothing_is_fetched_from_elsewhere() {
+        let text = page(&answer("a.jpg"), &|_| Ok(Picture { width: 700, height: 1, rgb: vec![9; 2100] }));
+        assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("url("), "{text}");
+        assert_eq!(text.matches("data:image/jpeg").count(), 2);
+        assert_eq!(text.matches("data:image/png").count(), 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! Stored vectors: element kinds, how rows are encoded, and rows in place in a map.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use patchdex_format::Element;
+
+use crate::metric::Kernels;
+
+/// Element kinds that vectors can be stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowKind {
+    /// Name on the command line and in the manifest.
+    pub name: &'static str,
+    /// Element on disk.
+    pub element: Element,
+}
+
+impl RowKind {
+    /// Every kind. `f16` is the default.
+    pub const ALL: [RowKind; 3] = [
+        RowKind { name: "f32", element: Element::F32 },
+        RowKind { name: "f16", element: Element::F16 },
+        RowKind { name: "i8", element: Element::I8 },
+    ];
+
+    /// The kind called `name`.
+    pub fn named(name: &str) -> Option<RowKind> {
+        Self::ALL.into_iter().find(|kind| kind.name == name)
+    }
+
+    /// Bytes of a row of `dim` numbers, with the scale of a quantised row.
+    pub fn row_bytes(&self, dim: usize) -> usize {
+        dim * self.element.size_bytes() + if self.element == Element::I8 { 4 } else { 0 }
+    }
+
+    /// Encodes rows of `dim` numbers: the elements' bytes, and one scale a row for `i8` (empty otherwise). A row of
+    /// `i8` is `round(v / scale)` with `scale = max|v| / 127`.
+    pub fn encode(&self, rows: &[f32], dim: usize) -> (Vec<u8>, Vec<f32>) {
+        match self.element {
+            Element::F16 => {
+                let mut halves = vec![f16::ZERO; rows.len()];
+                halves.convert_from_f32_slice(rows);
+                (bytemuck::cast_slice(&halves).to_vec(), Vec::new())
+            }
+            Element::I8 => {
+                let mut scales = Vec::with_capacity(rows.len() / dim.max(1));
+                let mut bytes = Vec::with_capacity(rows.len());
+                for row in rows.chunks_exact(dim) {
+                    let largest = row.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+                    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+                    bytes.extend(row.iter().map(|v| (v / scale).round() as i8 as u8));
+                    scales.push(scale);
+                }
+                (bytes, scales)
+            }
+            _ => (bytemuck::cast_slice(rows).to_vec(), Vec::new()),
+        }
+    }
+}
+
+/// Stored vectors, in place.
+#[derive(Clone, Copy)]
+pub enum Vectors<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Half precision.
+    F16(&'a [f16]),
+    /// Signed bytes with one scale a row.
+    I8(&'a [i8], &'a [f32]),
+}
+
+impl Vectors<'_> {
+    /// Similarities of `query` with rows `first..first + scores.len()`.
+    pub fn score(&self, query: &[f32], first: usize, scores: &mut [f32]) {
+        let dim = query.len();
+        let range = first * dim..(first + scores.len()) * dim;
+        let kernels = Kernels::best();
+        match self {
+            Vectors::F32(rows) => (kernels.dot_f32)(query, &rows[range], scores),
+            Vectors::F16(rows) => (kernels.dot_f16)(query, &rows[range], scores),
+            Vectors::I8(rows, scales) => {
+                (kernels.dot_i8)(query, &rows[range], scores);
+                let scales = &scales[first..first + scores.len()];
+                scores.iter_mut().zip(scales).for_each(|(score, scale)| *score *= scale);
+            }
+        }
+    }
+
+    /// Rows `first..` as single precision, as many as fill `out`.
+    pub fn widen(&self, dim: usize, first: usize, out: &mut [f32]) {
+        let range = first * dim..first * dim + out.len();
+        match self {
+            Vectors::F32(rows) => out.copy_from_slice(&rows[range]),
+            Vectors::F16(rows) => (Kernels::best().widen_f16)(&rows[range], out),
+            Vectors::I8(rows, scales) => {
+                let rows = rows[range].chunks_exact(dim).zip(out.chunks_exact_mut(dim));
+                for ((row, out), scale) in rows.zip(&scales[first..]) {
+                    row.iter().zip(out).for_each(|(&v, out)| *out = f32::from(v) * scale);
+                }
+            }
+        }
+    }
+
+    /// Number of rows of `dim` numbers.
+    pub fn len(&self, dim: usize) -> usize {
+        match self {
+            Vectors::F32(rows) => rows.len() / dim,
+            Vectors::F16(rows) => rows.len() / dim,
+            Vectors::I8(rows, _) => rows.len() / dim,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_gives_back_about_what_was_stored() {
+        let dim = 16;
+        let rows: Vec<f32> = (0..dim * 5).map(|at| ((at * 37 % 101) as f32 / 50.0) - 1.0).collect();
+        for kind in RowKind::ALL {
+            let (bytes, scales) = kind.encode(&rows, dim);
+            assert_eq!(bytes.len() + scales.len() * 4, kind.row_bytes(dim) * 5, "{}", kind.name);
+            let aligned: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            let bytes: &[u8] = &bytemuck::cast_slice(&aligned)[..bytes.len()];
+            let halves: Vec<f16>;
+            let vectors = match kind.element {
+                Element::F16 => {
+                    halves = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
+                    Vectors::F16(&halves)
+                }
+                Element::I8 => Vectors::I8(bytemuck::cast_slice(bytes), &scales),
+                _ => Vectors::F32(bytemuck::cast_slice(bytes)),
+            };
+            assert_eq!(vectors.len(dim), 5);
+            let mut wide = vec![0.0; dim * 2];
+            vectors.widen(dim, 3, &mut wide);
+            for (a, b) in wide.iter().zip(&rows[3 * dim..]) {
+                assert!((a - b).abs() < 0.005, "{}: {a} {b}", kind.name);
+            }
+            let mut scores = [0.0; 2];
+            vectors.score(&rows[..dim], 3, &mut scores);
+            let expected: f32 = rows[..dim].iter().zip(&rows[3 * dim..]).map(|(a, b)| a * b).sum();
+            assert!((scores[0] - expected).abs() < 0.05, "{}", kind.name);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Files that appear whole or not at all: written beside their name, synced, renamed, folder synced.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::{StorageError, remove_file, rename};
+
+/// Bytes that wait before they go to the system.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A file under construction. It gets its name in [`NewFile::commit`]; dropped before that, it leaves nothing.
+pub struct NewFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: Option<BufWriter<File>>,
+    len: u64,
+}
+
+impl NewFile {
+    /// Starts a file that will be called `path`.
+    ///
+    /// # Errors
+    /// The system's refusal, with the path.
+    pub fn create(path: &Path) -> Result<Self, StorageError> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".tmp-{}", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let file = File::create(&temporary).map_err(StorageError::at("write", &temporary))?;
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            file: Some(BufWriter::with_capacity(BUFFER_BYTES, file)),
+            len: 0,
+        })
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes the bytes durable and gives the file its name, replacing what had it before.
+    ///
+    /// # Errors
+    /// The system's refusal, with the path; the former file is then still there.
+    pub fn commit(mut self) -> Result<(), StorageError> {
+        if let Some(file) = self.file.take() {
+            let wrap = || StorageError::at("write", &self.path);
+            let file = file.into_inner().map_err(|error| wrap()(error.into_error()))?;
+            file.sync_all().map_err(wrap())?;
+            drop(file);
+            rename(&self.temporary, &self.path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = match &mut self.file {
+            Some(file) => file.write(bytes)?,
+            None => 0,
+        };
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            let _ = file.into_parts();
+        }
+        // After a commit the temporary name is gone and this finds nothing.
+        let _ = remove_file(&self.temporary);
+    }
+}
+
+/// Replaces a small file: write, sync, rename, sync the folder.
+///
+/// # Errors
+/// The system's refusal, with the path; the former file is then still there.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let mut file = NewFile::create(path)?;
+    file.write_all(bytes).map_err(StorageError::at("write", path))?;
+    file.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_file_leaves_the_former_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = NewFile::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_atomic(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+}

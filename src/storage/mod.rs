@@ -1,0 +1,91 @@
+//! Files: memory maps, atomic replacement, append logs, the writer's lock. The only place that opens a file for
+//! writing. Knows nothing of what the bytes mean.
+#![allow(clippy::disallowed_methods, reason = "this module is where files are written")]
+
+mod append;
+mod atomic;
+mod error;
+mod lock;
+mod map;
+
+use std::path::Path;
+
+pub use append::AppendFile;
+pub use atomic::{NewFile, write_atomic};
+pub use error::StorageError;
+pub use lock::WriterLock;
+pub use map::Map;
+
+/// Makes a folder and its parents.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn create_dir_all(path: &Path) -> Result<(), StorageError> {
+    std::fs::create_dir_all(path).map_err(StorageError::at("make the folder", path))
+}
+
+/// Renames within one file system and makes the new name durable.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
+    std::fs::rename(from, to).map_err(StorageError::at("rename to", to))?;
+    sync_parent(to)
+}
+
+/// Removes a file; a missing one is fine.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn remove_file(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::at("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with all that is in it; a missing one is fine.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn remove_dir_all(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::at("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes `link` point to `target` (relative to the link's folder), or copies where links are not to be had.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn symlink_or_copy(target: &Path, link: &Path) -> Result<(), StorageError> {
+    remove_file(link)?;
+    #[cfg(unix)]
+    if std::os::unix::fs::symlink(target, link).is_ok() {
+        return Ok(());
+    }
+    let source = link.parent().unwrap_or(Path::new(".")).join(target);
+    std::fs::copy(source, link).map(|_| ()).map_err(StorageError::at("copy to", link))
+}
+
+/// Makes the entries of the folder that holds `path` durable.
+fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    #[cfg(unix)]
+    {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        std::fs::File::open(folder)
+            .and_then(|handle| handle.sync_all())
+            .map_err(StorageError::at("sync the folder", folder))?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
