@@ -14,6 +14,9 @@ const VOTES_PER_TOKEN: usize = 4;
 const PEAKS_PER_SCALE: usize = 4;
 /// A patch this far from where it is expected, in patches, still belongs to the place.
 const REACH: f32 = 1.0;
+/// What it costs in similarity that a patch lies one patch away from where it is expected. Without a cost, places that
+/// differ by less than the reach would count alike, and boxes would fit no better than that.
+const PULL: f32 = 0.1;
 /// Rounds of refinement.
 const REFINEMENTS: usize = 3;
 
@@ -38,6 +41,21 @@ impl Placement {
     pub fn place(&self, bbox: &Bbox) -> Bbox {
         let (x, y) = self.at(bbox.x, bbox.y);
         Bbox::new(x, y, bbox.w * self.scale, bbox.h * self.scale)
+    }
+}
+
+/// The patch that answers a token where a placement expects it.
+#[derive(Clone, Copy)]
+struct Reply {
+    patch: usize,
+    similarity: f32,
+    /// What its distance from the expected place costs.
+    cost: f32,
+}
+
+impl Reply {
+    fn worth(&self) -> f32 {
+        self.similarity - self.cost
     }
 }
 
@@ -98,13 +116,13 @@ impl<'a> Scene<'a> {
         let mut matches: Vec<Match> = (0..self.tokens.len())
             .filter_map(|token| {
                 let found = (0..self.views.len()).filter_map(|view| {
-                    let (similarity, patch) = self.expected(view, token, placement)?;
-                    (similarity > self.background[token]).then_some((similarity, view, patch))
+                    let reply = self.expected(view, token, placement)?;
+                    (reply.similarity > self.background[token]).then_some((view, reply))
                 });
-                let (similarity, view, patch) =
-                    found.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
-                let patch_box = self.views[view].0.patch_box(patch);
-                Some(Match { query_box: self.tokens.boxes[token], patch_box, similarity })
+                let (view, reply) =
+                    found.max_by(|a, b| a.1.worth().total_cmp(&b.1.worth()).then(b.0.cmp(&a.0)))?;
+                let patch_box = self.views[view].0.patch_box(reply.patch);
+                Some(Match { query_box: self.tokens.boxes[token], patch_box, similarity: reply.similarity })
             })
             .collect();
         matches.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
@@ -182,8 +200,9 @@ impl<'a> Scene<'a> {
         peaks.into_iter().map(|(_, at)| translation(at)).collect()
     }
 
-    /// The best patch within reach of where a placement expects a token; none outside the view.
-    fn expected(&self, view: usize, token: usize, placement: &Placement) -> Option<(f32, usize)> {
+    /// The patch within reach of where a placement expects a token that answers it best, distance counted. None outside
+    /// the view.
+    fn expected(&self, view: usize, token: usize, placement: &Placement) -> Option<Reply> {
         let (grid, scores) = &self.views[view];
         let (w, h) = grid.patch_size();
         let (tx, ty) = self.tokens.boxes[token].center();
@@ -194,13 +213,14 @@ impl<'a> Scene<'a> {
             let last = (at + REACH).floor().min(count as f32 - 1.0) as i64;
             first..=last
         };
-        let mut best: Option<(f32, usize)> = None;
+        let mut best: Option<Reply> = None;
         for r in range(row, grid.rows) {
             for c in range(col, grid.cols) {
                 let patch = r as usize * grid.cols as usize + c as usize;
-                let similarity = scores[(token, patch)];
-                if best.is_none_or(|(held, _)| similarity > held) {
-                    best = Some((similarity, patch));
+                let distance = (c as f32 - col).powi(2) + (r as f32 - row).powi(2);
+                let reply = Reply { patch, similarity: scores[(token, patch)], cost: PULL * distance };
+                if best.is_none_or(|held| reply.worth() > held.worth()) {
+                    best = Some(reply);
                 }
             }
         }
@@ -212,9 +232,9 @@ impl<'a> Scene<'a> {
         for token in 0..self.tokens.len() {
             let weight = self.weights[token];
             match self.expected(view, token, &placement) {
-                Some((similarity, _)) => {
-                    placement.geometry += weight * similarity;
-                    if similarity >= self.best[token] - 1e-6 && similarity > self.background[token] {
+                Some(reply) => {
+                    placement.geometry += weight * reply.worth();
+                    if reply.similarity >= self.best[token] - 1e-6 && reply.similarity > self.background[token] {
                         placement.vote += weight;
                     }
                 }
@@ -246,10 +266,10 @@ impl<'a> Scene<'a> {
         let grid = &self.views[view].0;
         let mut points = Vec::with_capacity(self.tokens.len());
         for token in 0..self.tokens.len() {
-            let Some((similarity, patch)) = self.expected(view, token, placement) else { continue };
-            let weight = self.weights[token] * (similarity - self.background[token]).max(0.0).powi(2);
+            let Some(reply) = self.expected(view, token, placement) else { continue };
+            let weight = self.weights[token] * (reply.similarity - self.background[token]).max(0.0).powi(2);
             if weight > 0.0 {
-                points.push((self.tokens.boxes[token].center(), grid.patch_box(patch).center(), weight));
+                points.push((self.tokens.boxes[token].center(), grid.patch_box(reply.patch).center(), weight));
             }
         }
         if points.len() < 4 {
