@@ -12,12 +12,12 @@ use super::query::{Question, ask, print_table};
 use super::{index, output};
 use crate::core::{Bbox, Kind};
 use crate::dims::Source;
+use crate::index::RowKind;
 use crate::ingest::{self, IndexOptions};
 use crate::metric::METRICS;
 use crate::model::cache_dir;
 use crate::picture::{self, Limits};
 use crate::query::Plan;
-use crate::segment::RowKind;
 
 /// The engine of the motorcycle, in the left picture of the sample's stereo pair.
 const SAMPLE: (&str, Bbox) = ("motorcycle_left.png", Bbox { x: 300.0, y: 190.0, w: 170.0, h: 150.0 });

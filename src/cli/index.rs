@@ -16,12 +16,11 @@ use super::output;
 use super::progress::IndexBar;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
-use crate::index::INDEX_KINDS;
+use crate::index::{INDEX_KINDS, RowKind};
 use crate::ingest::{self, IndexOptions, Sources, Summary};
 use crate::metric::METRICS;
 use crate::model::Model;
 use crate::picture::Limits;
-use crate::segment::RowKind;
 
 /// Rejects that are shown; all of them are in the list beside the collection.
 const SHOWN_REJECTS: usize = 5;

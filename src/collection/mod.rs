@@ -13,8 +13,9 @@ use patchdex_format::{MANIFEST_NAME, Manifest};
 pub use verify::{Damage, VerifyReport, verify};
 
 use crate::dims::Preparation;
+use crate::index::RowKind;
 use crate::metric::Metric;
-use crate::segment::{RowKind, Segment};
+use crate::segment::Segment;
 use crate::storage::StorageError;
 
 /// Program and version, as manifests and files name their writer.

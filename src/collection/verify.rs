@@ -6,7 +6,8 @@ use patchdex_format::SegmentEntry;
 
 use super::{Collection, CollectionError, read_manifest, segment_dir};
 use crate::core::Fault;
-use crate::segment::{RowKind, Segment};
+use crate::index::RowKind;
+use crate::segment::Segment;
 
 /// One fault that was found.
 #[derive(Debug)]

@@ -5,8 +5,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::{Neighbour, PatchIndex, TopK};
-use crate::segment::Vectors;
+use super::{Neighbour, PatchIndex, TopK, Vectors};
 
 /// Rows that one task scans.
 const TASK_ROWS: usize = 16_384;

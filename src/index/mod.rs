@@ -1,12 +1,13 @@
-//! Searching the vectors of a segment. An index kind is one file here and one line in [`INDEX_KINDS`].
+//! Stored vectors and how they are searched. An index kind is one file here and one line in [`INDEX_KINDS`].
+//! Knows rows of numbers only: no files, images or segments.
 
 mod exact;
+mod rows;
 mod topk;
 
 pub use exact::{ExactIndex, similarities};
+pub use rows::{RowKind, Vectors};
 pub use topk::{Neighbour, TopK};
-
-use crate::segment::Vectors;
 
 /// A searchable set of vectors.
 pub trait PatchIndex: Sync {

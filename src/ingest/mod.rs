@@ -21,10 +21,10 @@ pub use views::{View, views};
 
 use crate::collection::{self, Collection, Draft, MODEL_PREPARATION, bytes_of_path};
 use crate::dims::{Method, Preparation, Source};
+use crate::index::RowKind;
 use crate::metric::Metric;
 use crate::model::Model;
 use crate::picture::Limits;
-use crate::segment::RowKind;
 use crate::storage::StorageError;
 
 /// What `patchdex index` is told.

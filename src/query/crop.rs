@@ -6,7 +6,7 @@
 use crate::core::{Bbox, Grid};
 
 /// A box with fewer patches than this is zoomed in on.
-const FEW_TOKENS: f32 = 12.0;
+const FEW_TOKENS: f32 = 6.0;
 /// Patches along the long side of a box after zooming.
 const ZOOM_TOKENS: f32 = 9.0;
 

@@ -234,7 +234,9 @@ impl<'a> Scene<'a> {
             match self.expected(view, token, &placement) {
                 Some(reply) => {
                     placement.geometry += weight * reply.worth();
-                    if reply.similarity >= self.best[token] - 1e-6 && reply.similarity > self.background[token] {
+                    if reply.similarity >= self.best[token] - 1e-6
+                        && reply.similarity > self.background[token]
+                    {
                         placement.vote += weight;
                     }
                 }
@@ -269,7 +271,11 @@ impl<'a> Scene<'a> {
             let Some(reply) = self.expected(view, token, placement) else { continue };
             let weight = self.weights[token] * (reply.similarity - self.background[token]).max(0.0).powi(2);
             if weight > 0.0 {
-                points.push((self.tokens.boxes[token].center(), grid.patch_box(reply.patch).center(), weight));
+                points.push((
+                    self.tokens.boxes[token].center(),
+                    grid.patch_box(reply.patch).center(),
+                    weight,
+                ));
             }
         }
         if points.len() < 4 {

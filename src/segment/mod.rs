@@ -2,9 +2,7 @@
 //! Knows nothing of other segments or of collections.
 
 mod reader;
-mod rows;
 mod writer;
 
 pub use reader::{ImageView, OpenSegmentError, PatchView, Segment, VECTORS_KIND};
-pub use rows::{RowKind, Vectors};
 pub use writer::{IMAGES_FILE, RAW_FILE, VECTORS_FILE, file_entry, write_container};

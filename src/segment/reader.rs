@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use patchdex_format::{Element, FileEntry, FormatError, ImageRow, ImageTable, Layout, SegmentEntry, ViewRow};
 
-use super::{IMAGES_FILE, RAW_FILE, RowKind, VECTORS_FILE, Vectors};
+use super::{IMAGES_FILE, RAW_FILE, VECTORS_FILE};
 use crate::core::{Bbox, Fault, Grid, Kind};
+use crate::index::{RowKind, Vectors};
 use crate::storage::{Map, StorageError};
 
 /// Container kind of vector files.
