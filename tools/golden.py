@@ -171,16 +171,16 @@ def check(index, arrays):
     setup.say("ready", "golden files agree with the reference")
 
 
-def in_own_environment(cache):
-    """Runs this script again inside the cache's environment; gives its exit status, or None when already inside."""
+def in_own_environment(cache, script=__file__):
+    """Runs `script` again inside the cache's environment; gives its exit status, or None when already inside."""
     environment = setup.Environment(cache / "venv-golden")
     if environment.folder.exists() and environment.folder.samefile(sys.prefix):
         return None
     if sys.version_info < (3, 11):
-        raise setup.Failure("golden.py needs Python 3.11 or later")
+        raise setup.Failure(f"{Path(script).name} needs Python 3.11 or later")
     environment.install(REQUIREMENTS)
     quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    return subprocess.call([environment.python, __file__, *sys.argv[1:]], env=quiet)
+    return subprocess.call([environment.python, script, *sys.argv[1:]], env=quiet)
 
 
 def main():

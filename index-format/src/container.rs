@@ -137,11 +137,15 @@ impl Layout {
         })
     }
 
-    /// Reads every byte: checksums of the sections, zeros between them.
+    /// Reads every byte: checksums of the sections, zeros between them. `bytes` are those that were parsed.
     ///
     /// # Errors
     /// The first fault found.
     pub fn verify(&self, bytes: &[u8]) -> Result<(), FormatError> {
+        if bytes.len() != self.len {
+            let cause = Cause::Truncated { len: bytes.len() as u64, needed: self.len as u64 };
+            return Err(FormatError::file(cause));
+        }
         let mut end = PREFACE_BYTES;
         for section in &self.sections {
             check_zeros(&bytes[end..section.offset as usize], end)?;
@@ -178,7 +182,7 @@ fn check_preface(preface: &[u8]) -> Result<(), FormatError> {
     let found = u32_at(preface, 8);
     if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&found) {
         let cause = Cause::Version { found, oldest: OLDEST_VERSION, newest: FORMAT_VERSION };
-        return Err(FormatError::at(8, cause));
+        return Err(FormatError::file(cause));
     }
     check_zeros(&preface[12..], 12)
 }
@@ -391,6 +395,7 @@ mod tests {
         let bytes = sample();
         let layout = Layout::parse(&bytes, "vectors").unwrap();
         layout.verify(&bytes).unwrap();
+        assert!(layout.verify(&bytes[..bytes.len() - 1]).is_err());
         assert_eq!(layout.section("rows").unwrap().rows, 2);
         assert_eq!(layout.slice::<f32>(&bytes, "rows", Element::F32).unwrap()[4], 5.0);
         assert_eq!(layout.slice::<u8>(&bytes, "names", Element::U8).unwrap(), b"hello");

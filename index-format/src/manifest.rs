@@ -38,6 +38,8 @@ pub struct Manifest {
     pub dim: u32,
     /// In order of their commits.
     pub segments: Vec<SegmentEntry>,
+    /// The list of images that could not be read; its digest is BLAKE3 of its bytes.
+    pub rejects: FileEntry,
     /// Digest of inputs and options of the build, by which the same command recognises its own result.
     pub source: String,
 }
@@ -126,7 +128,7 @@ pub struct FileEntry {
     pub name: String,
     /// Size.
     pub bytes: u64,
-    /// [`crate::Layout::digest`] of its sections.
+    /// [`crate::Layout::digest`] of its sections; BLAKE3 of the bytes of a file that is no container.
     pub digest: String,
 }
 
@@ -144,21 +146,20 @@ impl Manifest {
     /// # Errors
     /// A later version, a checksum that does not match (also after an edit by hand), or fields of the wrong form.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
-        let broken =
-            |what: &str| FormatError::structure(format!("{what}; restore {MANIFEST_NAME} from a copy"));
-        let text = std::str::from_utf8(bytes).map_err(|_| broken("the manifest is not UTF-8"))?;
+        let broken = |what: String| FormatError::structure(what);
+        let text = std::str::from_utf8(bytes).map_err(|_| broken("the manifest is not UTF-8".into()))?;
         let mut value: serde_json::Value = serde_json::from_str(text)
-            .map_err(|error| broken(&format!("the manifest is not JSON ({error})")))?;
+            .map_err(|error| broken(format!("the manifest is not JSON ({error})")))?;
         let version = value.get("format_version").and_then(serde_json::Value::as_u64);
         let found = version.and_then(|version| u32::try_from(version).ok());
-        let found = found.ok_or_else(|| broken("the manifest has no format_version"))?;
+        let found = found.ok_or_else(|| broken("the manifest has no format_version".into()))?;
         if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&found) {
             let cause = Cause::Version { found, oldest: OLDEST_VERSION, newest: FORMAT_VERSION };
             return Err(FormatError::file(cause));
         }
         let (body, tail) = text
             .rsplit_once(CHECKSUM_KEY)
-            .ok_or_else(|| broken("the manifest has no checksum in its last line"))?;
+            .ok_or_else(|| broken("the manifest has no checksum in its last line".into()))?;
         let checksum = blake3::hash(body.as_bytes()).to_hex();
         if tail != format!("{checksum}\"\n}}\n") {
             return Err(FormatError::file(Cause::Checksum));
@@ -166,9 +167,29 @@ impl Manifest {
         if let Some(object) = value.as_object_mut() {
             object.remove("checksum");
         }
-        serde_json::from_value(value)
-            .map_err(|error| broken(&format!("a field of the manifest is wrong ({error})")))
+        let manifest: Self = serde_json::from_value(value)
+            .map_err(|error| broken(format!("a field of the manifest is wrong ({error})")))?;
+        if let Some(name) = manifest.names().find(|name| !is_plain(name)) {
+            return Err(broken(format!("'{name}' in the manifest is not the name of a file")));
+        }
+        Ok(manifest)
     }
+
+    /// Every name that becomes part of a path.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let files = self.segments.iter().flat_map(|segment| &segment.files);
+        let files = files.chain(&self.preparation.file).chain([&self.rejects]);
+        self.segments
+            .iter()
+            .map(|segment| &segment.id)
+            .chain(files.map(|file| &file.name))
+            .map(String::as_str)
+    }
+}
+
+/// Whether a name stays in its folder: collections come from other people, too.
+fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '\0'])
 }
 
 #[cfg(test)]
@@ -204,6 +225,7 @@ mod tests {
             vectors: "f16".into(),
             dim: 384,
             segments: vec![],
+            rejects: FileEntry { name: "rejects.jsonl".into(), bytes: 0, digest: String::new() },
             source: String::new(),
         }
     }
@@ -226,6 +248,15 @@ mod tests {
                 damaged[index] ^= 1 << bit;
                 assert!(Manifest::parse(&damaged).is_err(), "byte {index} bit {bit}");
             }
+        }
+    }
+
+    #[test]
+    fn a_name_that_leaves_its_folder_is_refused() {
+        for name in ["", ".", "..", "../x", "/etc/passwd", "a\\b", "C:x"] {
+            let rejects = FileEntry { name: name.into(), bytes: 0, digest: String::new() };
+            let error = Manifest::parse(&Manifest { rejects, ..sample() }.to_bytes()).unwrap_err();
+            assert!(error.to_string().contains("not the name of a file"), "{error}");
         }
     }
 

@@ -96,6 +96,8 @@ pub(crate) fn parse_tiles(text: &str) -> Result<TilePlan, String> {
 /// `2147483648`, `2048M`, `2GiB`, `1.5G`: bytes.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: f64 =
+        digits.parse().map_err(|_| format!("'{text}' is not a size; 2G, 512M and 1048576 are"))?;
     let unit = text[digits.len()..].to_ascii_lowercase();
     let factor = match unit.trim_end_matches('b').trim_end_matches('i') {
         "" => 1u64,
@@ -105,8 +107,6 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "t" => 1 << 40,
         _ => return Err(format!("'{unit}' is no unit; use K, M, G or T")),
     };
-    let number: f64 =
-        digits.parse().map_err(|_| format!("'{text}' is not a size; 2G, 512M and 1048576 are"))?;
     match number >= 1.0 && number.is_finite() {
         true => Ok((number * factor as f64) as u64),
         false => Err(format!("'{text}' is not a size; 2G, 512M and 1048576 are")),

@@ -9,14 +9,14 @@ use super::Outcome;
 use super::arguments::ModelArguments;
 use super::failure::Failure;
 use super::query::{Question, ask, print_table};
-use super::{index, output};
+use super::{index, output, pictures};
 use crate::core::{Bbox, Kind};
 use crate::dims::Source;
 use crate::index::RowKind;
 use crate::ingest::{self, IndexOptions};
 use crate::metric::METRICS;
 use crate::model::cache_dir;
-use crate::picture::{self, Limits};
+use crate::picture::Limits;
 use crate::query::Plan;
 
 /// The engine of the motorcycle, in the left picture of the sample's stereo pair.
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IMAGE", requires = "folder")]
     image: Option<PathBuf>,
     /// Crop of that image [default: its middle]
-    #[arg(long = "box", value_name = "X,Y,W,H")]
+    #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
     bbox: Option<Bbox>,
     /// Where collection and page go
     #[arg(long, short, value_name = "FOLDER", default_value = "patchdex-demo")]
@@ -106,9 +106,7 @@ fn readable(sources: &ingest::Sources, summary: &ingest::Summary) -> Result<Path
 
 /// The middle third of an image.
 fn middle(image: &Path) -> Result<Bbox, Failure> {
-    let failed = |what: String| Failure::new(Kind::Corrupt, format!("{}: {what}", image.display()));
-    let bytes = std::fs::read(image).map_err(|error| failed(error.to_string()))?;
-    let header = picture::header(&bytes, &Limits::default()).map_err(|error| failed(error.to_string()))?;
+    let header = pictures::header(image)?;
     let (w, h) = (header.width as f32, header.height as f32);
     Ok(Bbox::new((w / 3.0).round(), (h / 3.0).round(), (w / 3.0).round(), (h / 3.0).round()))
 }

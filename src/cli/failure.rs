@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::output;
 use crate::core::{Fault, Kind};
 
 /// An error on its way to the terminal.
@@ -16,12 +17,17 @@ impl Failure {
         Self { kind, message: message.into() }
     }
 
+    /// What went wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the message and gives the exit code. A closed pipe is no failure.
     pub fn report(&self) -> ExitCode {
         if self.message == BROKEN_PIPE {
             return ExitCode::SUCCESS;
         }
-        eprintln!("patchdex: {}", self.message);
+        output::message(&format!("patchdex: {}", self.message));
         match self.kind {
             Kind::Invalid => ExitCode::from(2),
             _ => ExitCode::FAILURE,

@@ -151,7 +151,7 @@ impl Arguments {
 
 fn print_forecast(forecast: &ingest::Forecast, options: &IndexOptions) -> Result<(), Failure> {
     output::line(&format!(
-        "{} images ({} unreadable), {} views, {} patches\n{} in {}, {} more while it is built\nabout {} with {} threads",
+        "{} images (and {} that cannot be read), {} views, {} patches\n{} in {}, {} more while it is built\nabout {} with {} threads",
         output::count(forecast.images as u64),
         forecast.rejects,
         output::count(forecast.views as u64),
@@ -172,7 +172,7 @@ pub(crate) fn report(
     json: bool,
 ) -> Result<(), Failure> {
     let status = &summary.status;
-    let indexed = status.done - summary.rejects.len().min(status.done);
+    let indexed = summary.images;
     if json {
         return output::json(&json!({
             "collection": options.out, "images": indexed, "resumed": status.resumed,

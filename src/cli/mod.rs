@@ -9,6 +9,7 @@ mod index;
 mod inspect;
 mod model;
 mod output;
+mod pictures;
 mod progress;
 mod query;
 mod setup;

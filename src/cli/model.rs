@@ -9,13 +9,13 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::ModelArguments;
 use super::failure::Failure;
-use super::output;
+use super::{output, pictures};
 use crate::collection::MODEL_PREPARATION;
 use crate::core::{Bbox, Kind};
 use crate::dims::{Method, Moments, Preparation, Source};
 use crate::ingest;
 use crate::model::{self, DEFAULT_MODEL, hub, tensor};
-use crate::picture::{self, Limits, Picture};
+use crate::picture::Picture;
 use crate::storage;
 
 #[derive(Subcommand)]
@@ -45,14 +45,13 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
-    /// Model folder, or the name of an installed model
-    #[arg(default_value = DEFAULT_MODEL)]
-    dir: String,
+    /// Model folder, or the name of an installed model [default: --model]
+    dir: Option<String>,
     /// Picture to run [default: a sample photograph]
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// Long side in model input pixels
-    #[arg(long, value_name = "PX", default_value_t = 518)]
+    #[arg(long, value_name = "PX", default_value_t = 518, value_parser = clap::value_parser!(u32).range(16..=4096))]
     long_side: u32,
     #[command(flatten)]
     model: ModelArguments,
@@ -70,7 +69,7 @@ pub(crate) struct PrepareArguments {
     #[arg(long, default_value = "whiten")]
     method: Method,
     /// Long sides at which each image is embedded, in model input pixels
-    #[arg(long, value_name = "PX", value_delimiter = ',', default_value = "518")]
+    #[arg(long, value_name = "PX", value_delimiter = ',', default_value = "518", value_parser = clap::value_parser!(u32).range(16..=4096))]
     long_sides: Vec<u32>,
     /// File to write [default: preparation.pdx in the model's folder]
     #[arg(long, short, value_name = "FILE")]
@@ -149,7 +148,7 @@ fn pull(repository: &str, revision: &str, variant: Option<&str>) -> Result<(), F
 
 fn check(arguments: &CheckArguments) -> Result<(), Failure> {
     let mut named = arguments.model.clone();
-    named.model = arguments.dir.clone();
+    named.model = arguments.dir.clone().unwrap_or(named.model);
     let model = named.open()?;
     let picture = check_picture(arguments)?;
     let threads = named.runtime.threads();
@@ -189,12 +188,17 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
 
 fn check_picture(arguments: &CheckArguments) -> Result<Picture, Failure> {
     let sample = model::cache_dir().join("photos").join("motorcycle_left.png");
-    let path = arguments.image.clone().unwrap_or(sample);
-    let failed = |what: String| {
-        Failure::new(Kind::NotFound, format!("{}: {what}; give a picture with --image", path.display()))
-    };
-    let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
-    picture::decode(&bytes, &Limits::default()).map_err(|error| failed(error.to_string()))
+    match &arguments.image {
+        Some(path) => pictures::open(path),
+        None if sample.is_file() => pictures::open(&sample),
+        None => {
+            let message = format!(
+                "the sample photograph {} is not here; run 'patchdex setup', or give a picture with --image",
+                sample.display()
+            );
+            Err(Failure::new(Kind::NotFound, message))
+        }
+    }
 }
 
 fn prepare(arguments: &PrepareArguments) -> Result<(), Failure> {
@@ -210,10 +214,7 @@ fn prepare(arguments: &PrepareArguments) -> Result<(), Failure> {
     let mut moments = Moments::empty(model.spec.hidden_size);
     let bar = ProgressBar::with_draw_target(Some(sources.files.len() as u64), ProgressDrawTarget::stderr());
     for file in &sources.files {
-        let failed = |what: String| Failure::new(Kind::Corrupt, format!("{}: {what}", file.path.display()));
-        let bytes = std::fs::read(&file.path).map_err(|error| failed(error.to_string()))?;
-        let picture =
-            picture::decode(&bytes, &Limits::default()).map_err(|error| failed(error.to_string()))?;
+        let picture = pictures::open(&file.path)?;
         let area = Bbox::of_image(picture.width, picture.height);
         for &long_side in &arguments.long_sides {
             let (width, height) = model.sizes.view_size(area.w, area.h, long_side, model.spec.patch_px);

@@ -21,9 +21,9 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(|error| stdout_failure(&error))
 }
 
-/// Prints a message.
+/// Prints a message. Nobody may be there to read it: that is no reason to stop.
 pub(crate) fn message(text: &str) {
-    eprintln!("{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Whether standard output is a terminal that takes colours.

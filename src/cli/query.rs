@@ -8,10 +8,10 @@ use clap::Args;
 use super::Outcome;
 use super::arguments::RuntimeArguments;
 use super::failure::Failure;
-use super::output;
-use crate::core::{Bbox, Kind};
+use super::{output, pictures};
+use crate::core::Bbox;
 use crate::engine::Engine;
-use crate::picture::{self, Limits, Picture, PictureError};
+use crate::picture::Picture;
 use crate::query::{Answer, Plan};
 use crate::report::{PageInput, answer_page};
 use crate::storage;
@@ -90,7 +90,7 @@ pub(crate) fn ask(
     runtime: &RuntimeArguments,
 ) -> Result<Answer, Failure> {
     let start = Instant::now();
-    let picture = read_picture(question.image)?;
+    let picture = pictures::open(question.image)?;
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let opening = Instant::now();
     let mut engine = Engine::open(question.collection, &runtime.engine(question.model.clone()))?;
@@ -107,21 +107,11 @@ pub(crate) fn ask(
     Ok(answer)
 }
 
-fn read_picture(path: &Path) -> Result<Picture, Failure> {
-    let failed = |kind: Kind, what: String| Failure::new(kind, format!("{}: {what}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => failed(Kind::NotFound, "no such file".to_owned()),
-        _ => failed(Kind::Io, format!("cannot be read: {error}")),
-    })?;
-    picture::decode(&bytes, &Limits::default()).map_err(|error| failed(Kind::Corrupt, error.to_string()))
-}
-
 fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
     let collection = engine.collection();
     let picture_of = |image: &str| {
         let file = collection.image_file(image.as_bytes());
-        let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        picture::decode(&bytes, &Limits::default()).map_err(|error: PictureError| error.to_string())
+        pictures::open(&file).map_err(|failure| failure.message().to_owned())
     };
     let manifest = collection.manifest();
     let command: Vec<String> = std::env::args().map(|word| quoted(&word)).collect();

@@ -29,12 +29,12 @@ impl Draft {
     /// # Errors
     /// A folder with other things in it, another collection, or another writer at work. Nothing is changed then.
     pub fn begin(path: &Path, source: &str) -> Result<Result<Self, Box<Manifest>>, CollectionError> {
-        if path.join(MANIFEST_NAME).is_file() {
-            let manifest = read_manifest(path)?;
-            return match manifest.source == source {
-                true => Ok(Err(Box::new(manifest))),
-                false => Err(CollectionError::Other { path: path.to_owned() }),
-            };
+        if let Some(manifest) = finished(path, source)? {
+            // A process that died right after it published may have left this behind.
+            if Self::exists(path) && WriterLock::acquire(path, LOCK_NAME).is_ok() {
+                let _ = storage::remove_dir_all(&path.join(DRAFT_DIR));
+            }
+            return Ok(Err(manifest));
         }
         if !Self::exists(path) {
             check_empty(path)?;
@@ -42,6 +42,12 @@ impl Draft {
         storage::create_dir_all(&path.join(DRAFT_DIR))?;
         let lock = WriterLock::acquire(path, LOCK_NAME)?;
         let draft = Self { path: path.to_owned(), _lock: lock };
+        // Another process may have published between the first look and the lock.
+        if let Some(manifest) = finished(path, source)? {
+            storage::remove_dir_all(&draft.dir())?;
+            return Ok(Err(manifest));
+        }
+        storage::remove_unfinished(path)?;
         let stamp = draft.dir().join("source");
         match std::fs::read_to_string(&stamp) {
             Ok(text) if text == source => {}
@@ -66,12 +72,13 @@ impl Draft {
         &self.path
     }
 
-    /// The folder of segment `id`, made when missing.
+    /// The folder of segment `id`, new and empty: what a killed process wrote there was never published.
     ///
     /// # Errors
     /// The system's refusal.
     pub fn segment_dir(&self, id: &str) -> Result<PathBuf, StorageError> {
         let folder = self.path.join("segments").join(id);
+        storage::remove_dir_all(&folder)?;
         storage::create_dir_all(&folder)?;
         Ok(folder)
     }
@@ -85,6 +92,18 @@ pub fn publish(draft: Draft, manifest: &Manifest) -> Result<(), CollectionError>
     storage::write_atomic(&draft.path.join(MANIFEST_NAME), &manifest.to_bytes())?;
     storage::remove_dir_all(&draft.dir())?;
     Ok(())
+}
+
+/// The manifest of a finished collection of `source`, where there is one.
+fn finished(path: &Path, source: &str) -> Result<Option<Box<Manifest>>, CollectionError> {
+    if !path.join(MANIFEST_NAME).is_file() {
+        return Ok(None);
+    }
+    let manifest = read_manifest(path)?;
+    match manifest.source == source {
+        true => Ok(Some(Box::new(manifest))),
+        false => Err(CollectionError::Other { path: path.to_owned() }),
+    }
 }
 
 fn check_empty(path: &Path) -> Result<(), CollectionError> {

@@ -26,7 +26,7 @@ pub enum CollectionError {
         unfinished: bool,
     },
     /// The manifest is damaged, edited, or of a later version.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), manifest_advice(source))]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -43,8 +43,22 @@ pub enum CollectionError {
         /// Its value.
         value: String,
     },
+    /// A file that the manifest lists beside the segments is not there.
+    #[error("{} is missing, though the manifest lists it; restore it from a copy, or index again into another folder", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The list of rejects is not the one that the manifest lists.
+    #[error("{} is not the file that the manifest lists ({what}); restore it from a copy, or index again into another folder", path.display())]
+    Rejects {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
     /// The preparation's file is damaged.
-    #[error("{}: {source}; index again to replace it", path.display())]
+    #[error("{}: {source}{}", path.display(), preparation_advice(source))]
     Preparation {
         /// The file.
         path: PathBuf,
@@ -52,7 +66,7 @@ pub enum CollectionError {
         source: PreparationError,
     },
     /// The preparation's file is sound, but another one.
-    #[error("{} is not the preparation that the manifest names; restore it from a copy, or index again", path.display())]
+    #[error("{} is not the preparation that the manifest names; restore it from a copy, or index again into another folder", path.display())]
     ForeignPreparation {
         /// The file.
         path: PathBuf,
@@ -85,6 +99,22 @@ pub enum CollectionError {
     },
 }
 
+/// A later version already says what to do.
+fn preparation_advice(source: &PreparationError) -> &'static str {
+    match source.kind() {
+        Kind::Incompatible => "",
+        _ => "; restore it from a copy, or index again into another folder",
+    }
+}
+
+/// A later version already says what to do.
+fn manifest_advice(source: &FormatError) -> &'static str {
+    match source.cause {
+        Cause::Version { .. } => "",
+        _ => "; restore it from a copy, or index again into another folder",
+    }
+}
+
 impl Fault for CollectionError {
     fn kind(&self) -> Kind {
         match self {
@@ -94,7 +124,8 @@ impl Fault for CollectionError {
                 _ => Kind::Corrupt,
             },
             Self::Unknown { .. } => Kind::Incompatible,
-            Self::Preparation { .. } | Self::ForeignPreparation { .. } => Kind::Corrupt,
+            Self::Preparation { source, .. } => source.kind(),
+            Self::ForeignPreparation { .. } | Self::Missing { .. } | Self::Rejects { .. } => Kind::Corrupt,
             Self::Segment(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Occupied { .. } | Self::Other { .. } | Self::OtherDraft { .. } => Kind::Invalid,

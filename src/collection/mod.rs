@@ -36,16 +36,7 @@ impl Collection {
     /// No collection there, a later version, or damage, with the file and what to do.
     pub fn open(path: &Path) -> Result<Self, CollectionError> {
         let manifest = read_manifest(path)?;
-        let unknown = |what: &'static str, value: &str| CollectionError::Unknown {
-            path: path.to_owned(),
-            what,
-            value: value.to_owned(),
-        };
-        let metric = Metric::named(&manifest.metric).ok_or_else(|| unknown("metric", &manifest.metric))?;
-        let rows = RowKind::named(&manifest.vectors).ok_or_else(|| unknown("vectors", &manifest.vectors))?;
-        if manifest.dim == 0 {
-            return Err(unknown("dim", "0"));
-        }
+        let (metric, rows) = meaning(path, &manifest)?;
         let open = |entry| Segment::open(&segment_dir(path, entry), entry, rows, manifest.dim as usize);
         let segments = manifest.segments.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { path: path.to_owned(), segments, metric, manifest })
@@ -76,18 +67,7 @@ impl Collection {
     /// # Errors
     /// A missing or damaged file.
     pub fn preparation(&self) -> Result<Preparation, CollectionError> {
-        let entry = &self.manifest.preparation;
-        let Some(file) = &entry.file else {
-            return Ok(Preparation::none(self.manifest.model.hidden_size as usize));
-        };
-        let path = self.path.join(&file.name);
-        let bytes = std::fs::read(&path).map_err(StorageError::at("read", &path))?;
-        let wrong = |source| CollectionError::Preparation { path: path.clone(), source };
-        let read = Preparation::from_bytes(&bytes, &entry.fitted_on).map_err(wrong)?;
-        match read.digest() == entry.digest && read.output_dim() == self.manifest.dim as usize {
-            true => Ok(read),
-            false => Err(CollectionError::ForeignPreparation { path }),
-        }
+        read_preparation(&self.path, &self.manifest)
     }
 
     /// The file of an image, where it was when it was indexed.
@@ -110,6 +90,51 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, CollectionError> {
         Err(error) => return Err(StorageError::at("read", &file)(error).into()),
     };
     Manifest::parse(&bytes).map_err(|source| CollectionError::Manifest { path: file, source })
+}
+
+/// What the manifest's words mean to this version.
+fn meaning(path: &Path, manifest: &Manifest) -> Result<(Metric, RowKind), CollectionError> {
+    let unknown = |what: &'static str, value: &str| CollectionError::Unknown {
+        path: path.to_owned(),
+        what,
+        value: value.to_owned(),
+    };
+    let metric = Metric::named(&manifest.metric).ok_or_else(|| unknown("metric", &manifest.metric))?;
+    let rows = RowKind::named(&manifest.vectors).ok_or_else(|| unknown("vectors", &manifest.vectors))?;
+    match manifest.dim {
+        0 => Err(unknown("dim", "0")),
+        _ => Ok((metric, rows)),
+    }
+}
+
+fn read_preparation(folder: &Path, manifest: &Manifest) -> Result<Preparation, CollectionError> {
+    let entry = &manifest.preparation;
+    let Some(file) = &entry.file else {
+        return match manifest.model.hidden_size == manifest.dim {
+            true => Ok(Preparation::none(manifest.dim as usize)),
+            false => Err(CollectionError::ForeignPreparation { path: folder.join(MANIFEST_NAME) }),
+        };
+    };
+    let path = folder.join(&file.name);
+    let bytes = read_listed(&path)?;
+    let wrong = |source| CollectionError::Preparation { path: path.clone(), source };
+    let read = Preparation::from_bytes(&bytes, &entry.fitted_on).map_err(wrong)?;
+    let fits = read.input_dim() == manifest.model.hidden_size as usize
+        && read.output_dim() == manifest.dim as usize
+        && read.digest() == entry.digest
+        && bytes.len() as u64 == file.bytes;
+    match fits {
+        true => Ok(read),
+        false => Err(CollectionError::ForeignPreparation { path }),
+    }
+}
+
+/// The bytes of a file that the manifest lists.
+fn read_listed(path: &Path) -> Result<Vec<u8>, CollectionError> {
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => CollectionError::Missing { path: path.to_owned() },
+        _ => StorageError::at("read", path)(error).into(),
+    })
 }
 
 /// The folder of a segment.

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use patchdex_format::SegmentEntry;
+use patchdex_format::Manifest;
 
-use super::{Collection, CollectionError, read_manifest, segment_dir};
+use super::{CollectionError, meaning, read_listed, read_manifest, read_preparation, segment_dir};
 use crate::core::Fault;
-use crate::index::RowKind;
 use crate::segment::Segment;
 
 /// One fault that was found.
@@ -29,42 +28,41 @@ pub struct VerifyReport {
     pub damage: Vec<Damage>,
 }
 
-/// Reads the manifest, the preparation and every file of every segment.
+/// Reads the manifest, the preparation, the rejects and every file of every segment.
 ///
 /// # Errors
 /// A manifest that cannot be read: without it nothing else can be judged.
 pub fn verify(path: &Path) -> Result<VerifyReport, CollectionError> {
     let manifest = read_manifest(path)?;
+    let (_, rows) = meaning(path, &manifest)?;
     let mut report = VerifyReport { files: 1, ..VerifyReport::default() };
-    let shell = Collection {
-        path: path.to_owned(),
-        segments: Vec::new(),
-        metric: crate::metric::METRICS[0],
-        manifest: manifest.clone(),
-    };
-    if let Some(file) = &manifest.preparation.file {
+    let listed = manifest.preparation.file.iter().chain([&manifest.rejects]);
+    for file in listed.chain(manifest.segments.iter().flat_map(|segment| &segment.files)) {
         report.files += 1;
-        report.bytes += file.bytes;
-        if let Err(error) = shell.preparation() {
-            report.damage.push(Damage { path: path.join(&file.name), error: Box::new(error) });
-        }
+        report.bytes = report.bytes.saturating_add(file.bytes);
+    }
+    let preparation = read_preparation(path, &manifest).err();
+    let rejects = verify_rejects(path, &manifest).err();
+    for error in preparation.into_iter().chain(rejects) {
+        report.damage.push(Damage { path: path.to_owned(), error: Box::new(error) });
     }
     for entry in &manifest.segments {
-        verify_segment(path, entry, &manifest.vectors, manifest.dim as usize, &mut report);
+        let folder = segment_dir(path, entry);
+        let faults = Segment::verify(&folder, entry, rows, manifest.dim as usize);
+        let damage = faults.into_iter().map(|error| Damage { path: folder.clone(), error: Box::new(error) });
+        report.damage.extend(damage);
     }
     Ok(report)
 }
 
-fn verify_segment(path: &Path, entry: &SegmentEntry, vectors: &str, dim: usize, report: &mut VerifyReport) {
-    let folder = segment_dir(path, entry);
-    let rows = RowKind::named(vectors).unwrap_or(RowKind::ALL[0]);
-    report.files += entry.files.len();
-    report.bytes += entry.files.iter().map(|file| file.bytes).sum::<u64>();
-    let faults = match Segment::open(&folder, entry, rows, dim) {
-        Ok(segment) => segment.verify(),
-        Err(error) => vec![error],
+fn verify_rejects(folder: &Path, manifest: &Manifest) -> Result<(), CollectionError> {
+    let entry = &manifest.rejects;
+    let path = folder.join(&entry.name);
+    let bytes = read_listed(&path)?;
+    let what = match bytes.len() as u64 == entry.bytes {
+        false => format!("{} bytes instead of {}", bytes.len(), entry.bytes),
+        true if blake3::hash(&bytes).to_hex().as_str() != entry.digest => "its digest differs".to_owned(),
+        true => return Ok(()),
     };
-    report
-        .damage
-        .extend(faults.into_iter().map(|error| Damage { path: folder.clone(), error: Box::new(error) }));
+    Err(CollectionError::Rejects { path, what })
 }

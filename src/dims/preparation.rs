@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ndarray::{Array2, ArrayView2};
-use patchdex_format::{ContainerWriter, Element, FormatError, Layout};
+use patchdex_format::{Cause, ContainerWriter, Element, FormatError, Layout};
 
 use super::eigen::principal;
 use super::{Method, Moments};
@@ -23,12 +23,14 @@ const PRIOR_PATCHES: u64 = 100_000;
 #[non_exhaustive]
 pub enum PreparationError {
     /// More dimensions than there are.
-    #[error("{method} does not fit tokens of {dim} dimensions; use a smaller number")]
+    #[error("{method} does not fit tokens of {dim} dimensions; use a number from 1 to {most}")]
     TooMany {
         /// The method as written.
         method: String,
         /// Dimensions of a token.
         dim: usize,
+        /// The largest number that fits.
+        most: usize,
     },
     /// A dimension list that makes no sense.
     #[error(
@@ -69,6 +71,7 @@ pub enum PreparationError {
 impl Fault for PreparationError {
     fn kind(&self) -> Kind {
         match self {
+            Self::Format(FormatError { cause: Cause::Version { .. }, .. }) => Kind::Incompatible,
             Self::Format(_) => Kind::Corrupt,
             Self::Dimensions { .. } => Kind::Incompatible,
             _ => Kind::Invalid,
@@ -145,14 +148,7 @@ impl Preparation {
         if moments.count == 0 {
             return Err(PreparationError::NoTokens { method: method.to_string() });
         }
-        let most = match *method {
-            Method::Drop(n) | Method::Remove(n) => n + 1,
-            Method::Pca(n) => n.max(1),
-            _ => 1,
-        };
-        if most > dim || *method == Method::Pca(0) {
-            return Err(PreparationError::TooMany { method: method.to_string(), dim });
-        }
+        Self::check_method(method, dim)?;
         let single = |values: &[f64]| Some(values.iter().map(|&v| v as f32).collect::<Vec<f32>>());
         match *method {
             Method::None | Method::Keep(_) => {}
@@ -184,6 +180,23 @@ impl Preparation {
             }
         }
         Ok(fitted)
+    }
+
+    /// Whether `method` can be fitted on tokens of `dim` numbers; known before there are any.
+    ///
+    /// # Errors
+    /// More dimensions than there are, or none that are left.
+    pub fn check_method(method: &Method, dim: usize) -> Result<(), PreparationError> {
+        let (number, most) = match *method {
+            Method::Drop(n) | Method::Remove(n) => (n, dim.saturating_sub(1)),
+            // Without a direction nothing is left.
+            Method::Pca(n) => (if n == 0 { usize::MAX } else { n }, dim),
+            _ => (0, dim),
+        };
+        match number <= most {
+            true => Ok(()),
+            false => Err(PreparationError::TooMany { method: method.to_string(), dim, most }),
+        }
     }
 
     /// Numbers in a token.

@@ -46,6 +46,28 @@ pub struct SpecParseError {
     text: String,
 }
 
+impl Method {
+    /// Numbers in a vector that the method makes of a token of `dim` numbers, where that is known before it is fitted.
+    pub fn output_dim(&self, dim: usize) -> usize {
+        match self {
+            Self::Drop(n) => dim.saturating_sub(*n),
+            Self::Pca(n) => (*n).min(dim),
+            _ => dim,
+        }
+    }
+
+    /// Numbers that the fitted map consists of, for tokens of `dim` numbers.
+    pub fn parameters(&self, dim: usize) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Centre => dim,
+            Self::Standardise => 2 * dim,
+            Self::Drop(_) | Self::Keep(_) => self.output_dim(dim),
+            Self::Remove(_) | Self::Pca(_) | Self::Whiten => dim + dim * self.output_dim(dim),
+        }
+    }
+}
+
 impl std::fmt::Display for Method {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -29,7 +29,7 @@ pub enum IngestError {
         others: usize,
     },
     /// Every image was rejected.
-    #[error("none of {images} images could be read; {first}")]
+    #[error("none of {images} images could be read, there is nothing to index; the first was {first}")]
     AllRejected {
         /// Number of images.
         images: usize,
@@ -37,12 +37,14 @@ pub enum IngestError {
         first: String,
     },
     /// A finished collection whose folder of images has changed.
-    #[error("{} is a finished collection; {new} images are new or changed since: index into another --out", path.display())]
+    #[error("{} is a finished collection; since then {new} images are new or changed and {gone} are gone: index into another --out, nothing was changed", path.display())]
     Changed {
         /// The collection.
         path: PathBuf,
         /// Images that it does not have as they are now.
         new: usize,
+        /// Images that it has and that are no longer there.
+        gone: usize,
     },
     /// Stopped from outside.
     #[error("stopped after {done} of {images} images; run the same command again to go on")]
@@ -81,7 +83,8 @@ impl Fault for IngestError {
     fn kind(&self) -> Kind {
         match self {
             Self::MissingInput { .. } => Kind::NotFound,
-            Self::NoImages { .. } | Self::AllRejected { .. } | Self::Changed { .. } => Kind::Invalid,
+            Self::NoImages { .. } | Self::Changed { .. } => Kind::Invalid,
+            Self::AllRejected { .. } => Kind::Corrupt,
             Self::Interrupted { .. } => Kind::Io,
             Self::Collection(error) => error.kind(),
             Self::Storage(error) => error.kind(),

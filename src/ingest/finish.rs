@@ -101,6 +101,11 @@ pub(super) fn finish(
         .map(|reject| serde_json::to_string(reject).unwrap_or_default() + "\n")
         .collect();
     storage::write_atomic(&draft.path().join(REJECTS_FILE), rejects.as_bytes())?;
+    let rejects = FileEntry {
+        name: REJECTS_FILE.to_owned(),
+        bytes: rejects.len() as u64,
+        digest: blake3::hash(rejects.as_bytes()).to_hex().to_string(),
+    };
     let mut prepared = preparation_entry(&preparation);
     if !preparation.is_none() {
         let bytes = preparation.to_bytes();
@@ -120,6 +125,7 @@ pub(super) fn finish(
         vectors: options.vectors.name.to_owned(),
         dim: out_dim as u32,
         segments: vec![entry],
+        rejects,
         source: stamp,
     };
     drop((spool, journal));

@@ -1,13 +1,20 @@
 //! `--dry-run`: what an index command would do, from the headers of the images and a timed run of the model.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
+use patchdex_format::{ImageRow, ViewRow};
 use serde::Serialize;
 
-use super::{IndexOptions, IngestError, Sources, View, fixed_preparation, view_plan, views};
+use super::{
+    IndexOptions, IngestError, SourceFile, Sources, View, any_image, fixed_preparation, spools_raw,
+    view_plan, views,
+};
+use crate::collection::bytes_of_path;
 use crate::core::Bbox;
+use crate::dims::Source;
 use crate::model::{Model, tensor};
-use crate::picture::{self, Picture};
+use crate::picture::{self, Header, Picture};
 
 /// Timed runs.
 const RUNS: usize = 2;
@@ -15,9 +22,9 @@ const RUNS: usize = 2;
 /// What an index command would do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forecast {
-    /// Images found.
+    /// Images that would be in the collection, as far as their headers tell.
     pub images: usize,
-    /// Images whose header cannot be read: they would be rejected.
+    /// Images that would be rejected.
     pub rejects: usize,
     /// Views that would go through the model.
     pub views: usize,
@@ -34,34 +41,71 @@ pub struct Forecast {
 /// Reads the headers of all images and times the model on a view of the commonest size.
 ///
 /// # Errors
-/// A model or preparation that cannot be used.
+/// Nothing to index, or a model or preparation that cannot be used.
 pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Result<Forecast, IngestError> {
+    any_image(sources)?;
     let preparation = fixed_preparation(model, options)?;
     let plan = view_plan(options);
     let mut all: Vec<View> = Vec::new();
-    let mut rejects = sources.rejects.len();
+    let (mut images, mut rejects, mut table_bytes) = (0, sources.rejects.len(), 0);
+    let mut contents = HashSet::new();
     for file in &sources.files {
-        let bytes = std::fs::read(&file.path).unwrap_or_default();
-        match picture::header(&bytes, &options.limits) {
-            Ok(header) => all.extend(views(header.width, header.height, &plan, model)),
-            Err(_) => rejects += 1,
+        let Ok(header) = header(file, options, &mut contents) else {
+            rejects += 1;
+            continue;
+        };
+        images += 1;
+        table_bytes += size_of::<ImageRow>() + bytes_of_path(&file.relative).len();
+        if let Some(header) = header {
+            let views = views(header.width, header.height, &plan, model);
+            table_bytes += views.len() * size_of::<ViewRow>();
+            all.extend(views);
         }
     }
     let patches: u64 = all.iter().map(|view| view.grid.len() as u64).sum();
-    let dim = preparation.as_ref().map_or(model.spec.hidden_size, |preparation| preparation.output_dim());
+    let tokens_dim = model.spec.hidden_size;
+    let (dim, preparation_bytes) = match (&preparation, &options.prepare) {
+        (Some(map), _) if map.is_none() => (tokens_dim, 0),
+        (Some(map), _) => (map.output_dim(), map.to_bytes().len()),
+        (None, Source::Own(method)) => (method.output_dim(tokens_dim), method.parameters(tokens_dim) * 4),
+        (None, _) => (tokens_dim, 0),
+    };
     let row_bytes = options.vectors.row_bytes(dim) as u64;
     let raw_bytes = model.spec.hidden_size as u64 * 4;
-    let raw = super::spools_raw(options, &preparation);
+    let raw = spools_raw(options, &preparation);
     Ok(Forecast {
-        images: sources.files.len(),
+        images,
         rejects,
         views: all.len(),
         patches,
-        bytes: patches * (row_bytes + if options.keep_raw { raw_bytes } else { 0 }),
+        bytes: patches * (row_bytes + if options.keep_raw { raw_bytes } else { 0 })
+            + (table_bytes + preparation_bytes) as u64,
         temporary_bytes: patches * if raw { raw_bytes } else { row_bytes },
         seconds: seconds(&all, model, options)?,
     })
 }
+
+/// The header of an image; none of a copy, which shares the patches of its original.
+fn header(
+    file: &SourceFile,
+    options: &IndexOptions,
+    contents: &mut HashSet<blake3::Hash>,
+) -> Result<Option<Header>, Unreadable> {
+    if file.bytes > options.limits.max_file_bytes {
+        return Err(Unreadable);
+    }
+    let bytes = std::fs::read(&file.path).map_err(|_| Unreadable)?;
+    let content = blake3::hash(&bytes);
+    if contents.contains(&content) {
+        return Ok(None);
+    }
+    let header = picture::header(&bytes, &options.limits).map_err(|_| Unreadable)?;
+    contents.insert(content);
+    Ok(Some(header))
+}
+
+/// An image would be rejected; indexing says why.
+struct Unreadable;
 
 /// Seconds for all views: one view is timed with as many sessions as would run, others count by their patches.
 fn seconds(all: &[View], model: &Model, options: &IndexOptions) -> Result<f64, IngestError> {

@@ -215,6 +215,12 @@ impl Journal {
         &self.rejects
     }
 
+    /// Images that will be in the collection.
+    pub fn indexed(&self) -> usize {
+        let kept = |record: &&Record| !matches!(record.outcome, Outcome::Rejected { .. });
+        self.records.iter().filter(kept).count()
+    }
+
     /// Patches stored.
     pub fn patches(&self) -> u64 {
         let patches = |record: &Record| match &record.outcome {

@@ -9,6 +9,7 @@ mod pipeline;
 mod source;
 mod views;
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -76,6 +77,8 @@ pub struct Status {
 pub struct Summary {
     /// Final counts.
     pub status: Status,
+    /// Images in the collection.
+    pub images: usize,
     /// Images that are not in the collection, with reasons.
     pub rejects: Vec<Reject>,
     /// Views that went through the model in this run.
@@ -100,9 +103,7 @@ pub fn index(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Status),
 ) -> Result<Summary, IngestError> {
-    if sources.files.is_empty() {
-        return Err(IngestError::NoImages { inputs: sources.inputs.join(", "), others: sources.others });
-    }
+    any_image(sources)?;
     let preparation = fixed_preparation(model, options)?;
     let stamp = stamp(sources, model, options, preparation.as_ref());
     let draft = match Draft::begin(&options.out, &stamp)? {
@@ -127,9 +128,23 @@ pub fn index(
     let embedded_views = pipeline::run(sources, model, &encoding, &mut journal, stop, &mut status, progress)?;
     status.stage = Some("writing");
     progress(&status);
-    let rejects = journal.rejects().to_vec();
+    let (images, rejects) = (journal.indexed(), journal.rejects().to_vec());
     finish::finish(draft, journal, sources, model, options, preparation, stamp)?;
-    Ok(Summary { status, rejects, embedded_views, unchanged: false })
+    Ok(Summary { status, images, rejects, embedded_views, unchanged: false })
+}
+
+/// Refuses what has no image at all, before anything is made.
+fn any_image(sources: &Sources) -> Result<(), IngestError> {
+    match (sources.files.is_empty(), sources.rejects.first()) {
+        (false, _) => Ok(()),
+        (true, Some(first)) => Err(IngestError::AllRejected {
+            images: sources.rejects.len(),
+            first: format!("{}: {}", first.path, first.message),
+        }),
+        (true, None) => {
+            Err(IngestError::NoImages { inputs: sources.inputs.join(", "), others: sources.others })
+        }
+    }
 }
 
 /// Whether tokens are spooled as the model gives them: to fit on them first, or to keep them.
@@ -145,9 +160,11 @@ fn fixed_preparation(model: &Model, options: &IndexOptions) -> Result<Option<Pre
         Source::Own(method @ Method::Keep(path)) => {
             let text =
                 std::fs::read_to_string(path).map_err(StorageError::at("read the dimension list", path))?;
-            Preparation::keep_listed(&text, method, dim)?
+            Preparation::keep_listed(&text, method, dim)
+                .map_err(|source| IngestError::PreparationFile { path: path.clone(), source })?
         }
-        Source::Own(_) => return Ok(None),
+        // Found out now, not after hours of embedding.
+        Source::Own(method) => return Ok(Preparation::check_method(method, dim).map(|()| None)?),
         Source::Model => generic_preparation(model)?.unwrap_or_else(|| Preparation::none(dim)),
         Source::File(path) if path.is_dir() => {
             let collection = Collection::open(path)?;
@@ -230,29 +247,36 @@ fn preparation_entry(preparation: &Preparation) -> PreparationEntry {
     }
 }
 
-/// The same command, once more: reports what is there, and how many files are new or changed since.
+/// The same command, once more: reports what is there, and how many files are new, changed or gone since.
 fn unchanged(
     sources: &Sources,
     options: &IndexOptions,
     manifest: &patchdex_format::Manifest,
 ) -> Result<Summary, IngestError> {
     let collection = Collection::open(&options.out)?;
-    let mut known = std::collections::HashMap::new();
+    let mut known = HashMap::new();
     for segment in collection.segments() {
         for image in segment.images() {
             let image = image.map_err(collection::CollectionError::from)?;
             known.insert(image.path.to_vec(), (image.row.file_bytes, image.row.modified_ns));
         }
     }
-    let rejects = journal::read_rejects(&options.out.join(REJECTS_FILE))?;
-    let rejected = |path: &[u8]| rejects.iter().any(|reject| reject.path.as_bytes() == path);
+    let list = options.out.join(REJECTS_FILE);
+    let rejects = journal::read_rejects(&list)?;
+    let listed_ns = std::fs::metadata(&list).map_or(i64::MAX, |about| source::modified_ns(&about));
+    let listed: HashSet<&str> = rejects.iter().map(|reject| reject.path.as_str()).collect();
+    let rejected = |path: &[u8]| listed.contains(&*String::from_utf8_lossy(path));
     let new = sources.files.iter().filter(|file| {
         let path = bytes_of_path(&file.relative);
-        known.get(&path) != Some(&(file.bytes, file.modified_ns)) && !rejected(&path)
+        let same = known.get(&path) == Some(&(file.bytes, file.modified_ns));
+        // A reject that was written to since may have been repaired.
+        !same && (!rejected(&path) || file.modified_ns > listed_ns)
     });
     let new = new.count();
-    if new > 0 {
-        return Err(IngestError::Changed { path: options.out.clone(), new });
+    let current: HashSet<Vec<u8>> = sources.files.iter().map(|file| bytes_of_path(&file.relative)).collect();
+    let gone = known.keys().filter(|path| !current.contains(*path)).count();
+    if new + gone > 0 {
+        return Err(IngestError::Changed { path: options.out.clone(), new, gone });
     }
     let status = Status {
         images: known.len() + rejects.len(),
@@ -262,5 +286,5 @@ fn unchanged(
         patches: manifest.segments.iter().map(|segment| segment.patches).sum(),
         stage: None,
     };
-    Ok(Summary { status, rejects, embedded_views: 0, unchanged: true })
+    Ok(Summary { status, images: known.len(), rejects, embedded_views: 0, unchanged: true })
 }

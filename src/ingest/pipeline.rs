@@ -14,7 +14,7 @@ use super::journal::{Embedded, Journal, Outcome, PathText, Record, ViewRecord};
 use super::{IndexOptions, IngestError, SourceFile, Sources, Status, View, view_plan, views};
 use crate::collection::bytes_of_path;
 use crate::dims::Preparation;
-use crate::model::{Model, ModelError, Session, tensor};
+use crate::model::{Model, ModelError, tensor};
 use crate::picture::{self, Picture, PictureError};
 
 /// How tokens become spooled bytes.
@@ -97,7 +97,6 @@ pub(super) fn run(
     let options = encoding.options;
     let threads = options.threads.max(1).min(files.len().max(1) * 4);
     let budget = Budget::new(options.memory_bytes);
-    let sessions = (0..threads).map(|_| model.session(1)).collect::<Result<Vec<_>, _>>()?;
     let known = journal.contents();
     let halted = AtomicBool::new(false);
     let stopped = || stop.load(Ordering::Relaxed) || halted.load(Ordering::Relaxed);
@@ -114,21 +113,25 @@ pub(super) fn run(
             let (read_in, batch_out, arrive_out) = (read_in.clone(), batch_out.clone(), arrive_out.clone());
             scope.spawn(move || decode(&read_in, model, options, &batch_out, &arrive_out));
         }
-        for session in sessions {
+        for _ in 0..threads {
             let (batch_in, arrive_out) = (batch_in.clone(), arrive_out.clone());
-            scope.spawn(move || embed(session, &batch_in, encoding, &arrive_out));
+            scope.spawn(move || embed(model, &batch_in, encoding, &arrive_out));
         }
         drop((read_in, batch_out, batch_in, arrive_out));
-        let mut writer =
-            Writer { files: &files, journal, budget: &budget, open: BTreeMap::new(), next: 0, views: 0 };
+        let mut writer = Writer {
+            files: &files,
+            journal,
+            budget: &budget,
+            open: BTreeMap::new(),
+            broken: HashMap::new(),
+            next: 0,
+            views: 0,
+        };
         let outcome = writer.write(&arrive_in, status, progress);
         halted.store(true, Ordering::Relaxed);
-        // The stages before may wait for room: let them run dry.
-        for arrival in arrive_in {
-            if let Arrival::Decoded { held_bytes, .. } | Arrival::Settled { held_bytes, .. } = arrival {
-                budget.release(held_bytes);
-            }
-        }
+        // The stages before may wait for room, in the queues or in memory: let them run dry.
+        budget.lift();
+        arrive_in.into_iter().for_each(drop);
         outcome?;
         match writer.next == files.len() {
             true => Ok(writer.views),
@@ -255,12 +258,16 @@ fn send_batches(
     true
 }
 
-fn embed(
-    mut session: Session,
-    batches: &Receiver<ViewBatch>,
-    encoding: &Encoding<'_>,
-    arrive: &Sender<Arrival>,
-) {
+fn embed(model: &Model, batches: &Receiver<ViewBatch>, encoding: &Encoding<'_>, arrive: &Sender<Arrival>) {
+    // One thread a session: several such sessions are faster than one of several threads.
+    let mut session = match model.session(1) {
+        Ok(session) => session,
+        Err(error) => {
+            // Nobody is left to tell only when the run has ended already.
+            let _ = arrive.send(Arrival::Failed(error));
+            return;
+        }
+    };
     for batch in batches {
         let arrival = match session.embed(&batch.pixels, batch.count, batch.width_px, batch.height_px) {
             Ok(tokens) => {
@@ -298,6 +305,8 @@ struct Writer<'a> {
     journal: &'a mut Journal,
     budget: &'a Budget,
     open: BTreeMap<usize, Waiting>,
+    /// Rejected images that have copies, perhaps: a copy shares its original's fate.
+    broken: HashMap<PathText, Outcome>,
     next: usize,
     views: usize,
 }
@@ -354,7 +363,13 @@ impl Writer<'_> {
         }
         let Some(waiting) = self.open.remove(&self.next) else { return Ok(false) };
         let (outcome, vectors, scales, held_bytes) = match waiting {
-            Waiting::Settled(outcome, held_bytes) => (outcome, Vec::new(), Vec::new(), held_bytes),
+            Waiting::Settled(outcome, held_bytes) => {
+                let original = match &outcome {
+                    Outcome::Duplicate { of, .. } => self.broken.get(of).cloned(),
+                    _ => None,
+                };
+                (original.unwrap_or(outcome), Vec::new(), Vec::new(), held_bytes)
+            }
             Waiting::Open(image) => {
                 let (vectors, scales): (Vec<_>, Vec<_>) = image.parts.into_iter().flatten().unzip();
                 let record = |view: &View| ViewRecord {
@@ -376,6 +391,9 @@ impl Writer<'_> {
         };
         let file = self.files[self.next];
         let path = PathText::of(&bytes_of_path(&file.relative));
+        if matches!(outcome, Outcome::Rejected { .. }) {
+            self.broken.insert(path.clone(), outcome.clone());
+        }
         let record = Record { path, file_bytes: file.bytes, modified_ns: file.modified_ns, outcome };
         self.journal.append(record, &vectors, &scales)?;
         self.budget.release(held_bytes);

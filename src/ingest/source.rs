@@ -1,6 +1,7 @@
 //! Which files: folders, files, patterns and lists become one sorted list with paths relative to a common root.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -130,11 +131,18 @@ impl Found {
         self.roots.push(path.parent().unwrap_or(Path::new("/")).to_owned());
         match std::fs::metadata(&path) {
             Ok(about) if about.is_file() => {
-                let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-                let modified_ns = modified.map_or(0, |since| since.as_nanos() as i64);
-                self.files.insert(path, (about.len(), modified_ns));
+                self.files.insert(path, (about.len(), modified_ns(&about)));
             }
-            Ok(_) => self.reject(&path, "not_a_file", "this is no file; name the files in it".to_owned()),
+            Ok(about) => {
+                let message = match about.is_dir() {
+                    true => "this is a folder; name the files in it",
+                    // Reading one could wait for ever.
+                    false => {
+                        "this is a pipe, socket or device, not a file; remove it, or save what it gives in a file"
+                    }
+                };
+                self.reject(&path, "not_a_file", message.to_owned());
+            }
             Err(error) => self.reject(&path, "unreadable", format!("cannot be read: {error}")),
         }
     }
@@ -165,6 +173,12 @@ impl Found {
         let rejects = self.rejects.into_iter().map(shown).collect();
         Sources { files, others: self.others, rejects, inputs: self.inputs, root }
     }
+}
+
+/// Modification time, nanoseconds since 1970; 0 where the system does not say.
+pub(super) fn modified_ns(about: &Metadata) -> i64 {
+    let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    modified.map_or(0, |since| since.as_nanos() as i64)
 }
 
 fn absolute(path: &Path) -> PathBuf {

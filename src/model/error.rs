@@ -50,9 +50,12 @@ pub enum ModelError {
     },
     /// Tokens are longer or shorter than `config.json` says.
     #[error(
-        "output '{output}' has tokens of {found} numbers where config.json says hidden_size {hidden_size}; correct config.json or export the model again"
+        "{}: output '{output}' has tokens of {found} numbers where config.json says hidden_size {hidden_size}; correct \
+         config.json or export the model again", graph.display()
     )]
     HiddenSize {
+        /// The graph's file.
+        graph: PathBuf,
         /// The output's name.
         output: String,
         /// What the graph gives.
@@ -62,10 +65,12 @@ pub enum ModelError {
     },
     /// The number of tokens is not prefix + grid.
     #[error(
-        "output '{output}' has {found} tokens for a picture of {width}x{height} px; patches of {patch_px} px make \
-         {patches}, and {expected}: set patch_size and patchdex.prefix_tokens in config.json"
+        "{}: output '{output}' has {found} tokens for a picture of {width}x{height} px; patches of {patch_px} px make \
+         {patches}, and {expected}: set patch_size and patchdex.prefix_tokens in config.json", graph.display()
     )]
     TokenCount {
+        /// The graph's file.
+        graph: PathBuf,
         /// The output's name.
         output: String,
         /// Tokens that the graph gave.
@@ -83,9 +88,12 @@ pub enum ModelError {
     },
     /// The graph has one size and it does not fit.
     #[error(
-        "the graph takes pictures of {width}x{height} px only, which patches of {patch_px} px do not divide; export it with another size"
+        "{} takes pictures of {width}x{height} px only, which patches of {patch_px} px do not divide; export it with \
+         another size, or correct patch_size in config.json", graph.display()
     )]
     FixedSize {
+        /// The graph's file.
+        graph: PathBuf,
         /// Width in the graph.
         width: u32,
         /// Height in the graph.

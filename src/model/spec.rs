@@ -45,6 +45,15 @@ pub struct ModelSpec {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
+    /// There is no model folder of that name.
+    #[error(
+        "{} is no model folder (it has no config.json), and no installed model has that name; 'patchdex model list' \
+         shows what is installed, 'patchdex setup' installs the default model", dir.display()
+    )]
+    NoModel {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A file that every model folder has is not there or cannot be read.
     #[error("{}: cannot be read; a model folder has config.json, preprocessor_config.json and onnx/model.onnx", path.display())]
     Read {
@@ -91,7 +100,7 @@ impl Fault for SpecError {
     fn kind(&self) -> Kind {
         match self {
             Self::Read { source, .. } if source.kind() != std::io::ErrorKind::NotFound => Kind::Io,
-            Self::Read { .. } | Self::NoGraph { .. } => Kind::NotFound,
+            Self::NoModel { .. } | Self::Read { .. } | Self::NoGraph { .. } => Kind::NotFound,
             Self::Json { .. } => Kind::Corrupt,
             Self::Key { .. } => Kind::Invalid,
         }
@@ -105,6 +114,9 @@ impl ModelSpec {
     /// # Errors
     /// A file is missing or no JSON, a key is missing or out of range, the variant's graph is not there.
     pub fn load(dir: &Path, variant: Option<&str>) -> Result<ModelSpec, SpecError> {
+        if !dir.join("config.json").exists() {
+            return Err(SpecError::NoModel { dir: dir.to_owned() });
+        }
         let config = Document::read(&dir.join("config.json"))?;
         let processor = Document::read(&dir.join("preprocessor_config.json"))?;
         let variant = variant.unwrap_or("fp32");

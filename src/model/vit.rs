@@ -121,6 +121,7 @@ impl Model {
     fn bind(&self, graph: Graph) -> Session {
         Session {
             graph,
+            graph_file: self.spec.graph.clone(),
             input: self.input.clone(),
             output: self.output.clone(),
             scalars: self.inputs.iter().map(|(name, &value)| (name.clone(), value)).collect(),
@@ -144,6 +145,7 @@ impl Model {
 /// A model's graph, loaded, with threads of its own. Not shared between threads: take one each.
 pub struct Session {
     graph: Graph,
+    graph_file: PathBuf,
     input: String,
     output: String,
     scalars: Vec<(String, f64)>,
@@ -178,14 +180,15 @@ impl Session {
     ) -> Result<(Vec<f32>, usize), ModelError> {
         let patches = (width / self.patch_px) as usize * (height / self.patch_px) as usize;
         let (output, dim, fixed) = (self.output.clone(), self.hidden_size, self.prefix_tokens);
-        let patch_px = self.patch_px;
+        let (patch_px, graph) = (self.patch_px, self.graph_file.clone());
         let shape = [batch, 3, height as usize, width as usize];
         let take = |shape: &[i64], values: &[f32]| {
             let &[_, found, found_dim] = shape else {
-                return Err(ModelError::HiddenSize { output, found: 0, hidden_size: dim });
+                return Err(ModelError::HiddenSize { graph, output, found: 0, hidden_size: dim });
             };
             if found_dim as usize != dim {
-                return Err(ModelError::HiddenSize { output, found: found_dim as usize, hidden_size: dim });
+                let found = found_dim as usize;
+                return Err(ModelError::HiddenSize { graph, output, found, hidden_size: dim });
             }
             let found = found as usize;
             let prefix = match fixed {
@@ -197,6 +200,7 @@ impl Session {
                         None => "0 to 16 prefix tokens are expected".to_owned(),
                     };
                     return Err(ModelError::TokenCount {
+                        graph,
                         output,
                         found,
                         patches,
@@ -271,6 +275,7 @@ fn token_output<'a>(
     let port = found.ok_or_else(none)?;
     match port.shape[2] {
         dim if dim >= 0 && dim as usize != spec.hidden_size => Err(ModelError::HiddenSize {
+            graph: spec.graph.clone(),
             output: port.name.clone(),
             found: dim as usize,
             hidden_size: spec.hidden_size,
@@ -291,7 +296,10 @@ fn size_rule(spec: &ModelSpec, input: &Port) -> Result<SizeRule, ModelError> {
         && height > 0
     {
         true => Ok(SizeRule::Fixed { width, height }),
-        false => Err(ModelError::FixedSize { width, height, patch_px: spec.patch_px }),
+        false => {
+            let graph = spec.graph.clone();
+            Err(ModelError::FixedSize { graph, width, height, patch_px: spec.patch_px })
+        }
     }
 }
 

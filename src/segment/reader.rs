@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use half::f16;
-use patchdex_format::{Element, FileEntry, FormatError, ImageRow, ImageTable, Layout, SegmentEntry, ViewRow};
+use patchdex_format::{
+    Cause, Element, FileEntry, FormatError, ImageRow, ImageTable, Layout, SegmentEntry, ViewRow,
+};
 
 use super::{IMAGES_FILE, RAW_FILE, VECTORS_FILE};
 use crate::core::{Bbox, Fault, Grid, Kind};
@@ -17,11 +19,17 @@ pub const VECTORS_KIND: &str = "vectors";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenSegmentError {
-    /// A file is missing or cannot be mapped.
+    /// A file cannot be mapped.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A file that the manifest lists is not there.
+    #[error("{} is missing, though the manifest lists it; restore it from a copy, or index again into another folder", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file's bytes are wrong.
-    #[error("{}: {source}; 'patchdex verify' lists all damage, index again to replace it", path.display())]
+    #[error("{}: {source}{}", path.display(), advice(source))]
     Format {
         /// The file.
         path: PathBuf,
@@ -29,7 +37,7 @@ pub enum OpenSegmentError {
         source: FormatError,
     },
     /// A file is sound, but not the one that the manifest vouches for.
-    #[error("{} is not the file that the manifest lists ({what}); 'patchdex verify' lists all damage, index again to replace it", path.display())]
+    #[error("{} is not the file that the manifest lists ({what}); 'patchdex verify' lists all damage; restore it from a copy, or index again into another folder", path.display())]
     Replaced {
         /// The file.
         path: PathBuf,
@@ -54,7 +62,20 @@ impl Fault for OpenSegmentError {
     fn kind(&self) -> Kind {
         match self {
             Self::Storage(error) => error.kind(),
+            Self::Format { source, .. } if matches!(source.cause, Cause::Version { .. }) => {
+                Kind::Incompatible
+            }
             _ => Kind::Corrupt,
+        }
+    }
+}
+
+/// A later version already says what to do.
+fn advice(source: &FormatError) -> &'static str {
+    match source.cause {
+        Cause::Version { .. } => "",
+        _ => {
+            "; 'patchdex verify' lists all damage; restore it from a copy, or index again into another folder"
         }
     }
 }
@@ -69,7 +90,7 @@ struct MappedFile {
 pub struct Segment {
     images: MappedFile,
     vectors: MappedFile,
-    /// Files that queries do not read; checked by [`Segment::verify`].
+    /// Files that queries do not read.
     others: Vec<MappedFile>,
     rows: RowKind,
     dim: usize,
@@ -122,15 +143,15 @@ impl Segment {
         rows: RowKind,
         dim: usize,
     ) -> Result<Self, OpenSegmentError> {
-        let open = |file: &FileEntry, kind: &str| map_file(&folder.join(&file.name), file, kind);
+        let open = |file: &FileEntry| map_file(&folder.join(&file.name), file);
         let named = |name: &str| {
             let missing = || OpenSegmentError::replaced(&folder.join(name), "the manifest does not list it");
             entry.files.iter().find(|file| file.name == name).ok_or_else(missing)
         };
-        let images = open(named(IMAGES_FILE)?, ImageTable::KIND)?;
-        let vectors = open(named(VECTORS_FILE)?, VECTORS_KIND)?;
+        let images = open(named(IMAGES_FILE)?)?;
+        let vectors = open(named(VECTORS_FILE)?)?;
         let raw = entry.files.iter().filter(|file| file.name == RAW_FILE);
-        let others = raw.map(|file| open(file, VECTORS_KIND)).collect::<Result<_, _>>()?;
+        let others = raw.map(open).collect::<Result<_, _>>()?;
         let segment = Self { images, vectors, others, rows, dim };
         segment.check(entry)?;
         Ok(segment)
@@ -200,17 +221,22 @@ impl Segment {
         self.mapped().map(|file| (file.map.path(), &file.layout, file.map.len() as u64))
     }
 
-    /// Reads every byte back against its checksum, then every row of the tables.
-    ///
-    /// # Errors
-    /// The first fault found in each file.
-    pub fn verify(&self) -> Vec<OpenSegmentError> {
-        let bytes = self.mapped().filter_map(|file| {
-            file.map.advise_sequential();
-            let fault = file.layout.verify(&file.map).err()?;
-            Some(OpenSegmentError::in_file(file.map.path())(fault))
-        });
-        bytes.chain(self.images().filter_map(Result::err).take(1)).collect()
+    /// Reads every byte of a segment's files back against its checksum and, when all are sound, every row of the
+    /// tables. Gives the first fault of each file.
+    pub fn verify(folder: &Path, entry: &SegmentEntry, rows: RowKind, dim: usize) -> Vec<OpenSegmentError> {
+        let sound = |file: &FileEntry| {
+            let MappedFile { map, layout } = map_file(&folder.join(&file.name), file)?;
+            map.advise_sequential();
+            layout.verify(&map).map_err(OpenSegmentError::in_file(map.path()))
+        };
+        let damage: Vec<_> = entry.files.iter().filter_map(|file| sound(file).err()).collect();
+        if !damage.is_empty() {
+            return damage;
+        }
+        match Self::open(folder, entry, rows, dim) {
+            Ok(segment) => segment.images().filter_map(Result::err).take(1).collect(),
+            Err(error) => vec![error],
+        }
     }
 
     fn mapped(&self) -> impl Iterator<Item = &MappedFile> {
@@ -243,16 +269,33 @@ impl Segment {
                 return Err(OpenSegmentError::replaced(map.path(), format!("{} scales", scales.len())));
             }
         }
-        let images = self.table()?.len() as u64;
-        match images == entry.images {
+        let (images, views) = (self.table()?.len() as u64, self.table()?.view_count() as u64);
+        match (images, views) == (entry.images, entry.views) {
             true => Ok(()),
-            false => Err(OpenSegmentError::replaced(self.images.map.path(), format!("{images} images"))),
+            false => {
+                let what = format!("{images} images, {views} views");
+                Err(OpenSegmentError::replaced(self.images.map.path(), what))
+            }
         }
     }
 }
 
-fn map_file(path: &Path, entry: &FileEntry, kind: &str) -> Result<MappedFile, OpenSegmentError> {
-    let map = Map::open(path)?;
+/// The container kind of a segment's file.
+fn kind_of(name: &str) -> Option<&'static str> {
+    match name {
+        IMAGES_FILE => Some(ImageTable::KIND),
+        VECTORS_FILE | RAW_FILE => Some(VECTORS_KIND),
+        _ => None,
+    }
+}
+
+fn map_file(path: &Path, entry: &FileEntry) -> Result<MappedFile, OpenSegmentError> {
+    let kind = kind_of(&entry.name)
+        .ok_or_else(|| OpenSegmentError::replaced(path, "this patchdex knows no such file"))?;
+    let map = Map::open(path).map_err(|error| match error.kind() {
+        Kind::NotFound => OpenSegmentError::Missing { path: path.to_owned() },
+        _ => error.into(),
+    })?;
     if map.len() as u64 != entry.bytes {
         let what = format!("{} bytes instead of {}", map.len(), entry.bytes);
         return Err(OpenSegmentError::replaced(path, what));

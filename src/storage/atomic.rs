@@ -9,6 +9,9 @@ use super::{StorageError, remove_file, rename};
 /// Bytes that wait before they go to the system.
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// What a file's name is followed by, before the process's id, while it is under construction.
+const TEMPORARY: &str = ".tmp-";
+
 /// A file under construction. It gets its name in [`NewFile::commit`]; dropped before that, it leaves nothing.
 pub struct NewFile {
     path: PathBuf,
@@ -24,9 +27,9 @@ impl NewFile {
     /// The system's refusal, with the path.
     pub fn create(path: &Path) -> Result<Self, StorageError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".tmp-{}", std::process::id()));
+        name.push(format!("{TEMPORARY}{}", std::process::id()));
         let temporary = path.with_file_name(name);
-        let file = File::create(&temporary).map_err(StorageError::at("write", &temporary))?;
+        let file = File::create(&temporary).map_err(StorageError::at("write", path))?;
         Ok(Self {
             path: path.to_owned(),
             temporary,
@@ -94,6 +97,20 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let mut file = NewFile::create(path)?;
     file.write_all(bytes).map_err(StorageError::at("write", path))?;
     file.commit()
+}
+
+/// Removes files in `folder` that killed processes left under construction. Nobody else may write there.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn remove_unfinished(folder: &Path) -> Result<(), StorageError> {
+    let entries = std::fs::read_dir(folder).map_err(StorageError::at("read", folder))?;
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().contains(TEMPORARY) {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ fn advice(error: &std::io::Error) -> &'static str {
             "; free some space (or raise the limit) and run the same command again, it goes on where it stopped"
         }
         PermissionDenied | ReadOnlyFilesystem => "; choose a place that you may write to",
+        NotADirectory => "; a part of this path is a file: choose another place",
         _ => "",
     }
 }

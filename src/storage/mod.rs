@@ -11,17 +11,21 @@ mod map;
 use std::path::Path;
 
 pub use append::AppendFile;
-pub use atomic::{NewFile, write_atomic};
+pub use atomic::{NewFile, remove_unfinished, write_atomic};
 pub use error::StorageError;
 pub use lock::WriterLock;
 pub use map::Map;
 
-/// Makes a folder and its parents.
+/// Makes a folder and its parents, and makes their names durable: a synced file in a folder that a power cut takes away
+/// is lost all the same.
 ///
 /// # Errors
 /// The system's refusal, with the path.
 pub fn create_dir_all(path: &Path) -> Result<(), StorageError> {
-    std::fs::create_dir_all(path).map_err(StorageError::at("make the folder", path))
+    let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let new: Vec<&Path> = path.ancestors().take_while(is_new).collect();
+    std::fs::create_dir_all(path).map_err(StorageError::at("make the folder", path))?;
+    new.into_iter().try_for_each(sync_parent)
 }
 
 /// Renames within one file system and makes the new name durable.

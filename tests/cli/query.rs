@@ -1,0 +1,211 @@
+//! `patchdex query` on the photographs: the motorcycle of the stereo pair, the JSON of design.md section 9, boxes at the
+//! edge, pages, and the same hits for any number of threads.
+
+use patchdex::core::Bbox;
+use serde_json::Value;
+
+use crate::workspace::{Demo, Run, Workspace, box_of, hit_images, keys, patchdex, photo};
+
+/// The engine, in the left picture.
+const ENGINE: Bbox = Bbox { x: 300.0, y: 190.0, w: 170.0, h: 150.0 };
+
+fn ask(image: &str, more: &[&str]) -> Run {
+    let collection = Demo::shared().collection();
+    Run::of(patchdex().arg("query").arg(collection).arg(photo(image)).args(more))
+}
+
+fn engine(more: &[&str]) -> Value {
+    let fixed = ["--box", "300,190,170,150", "--json"];
+    ask("motorcycle_left.png", &[&fixed, more].concat()).done().json()
+}
+
+#[test]
+fn the_engine_is_found_in_both_pictures_of_the_stereo_pair() {
+    let answer = engine(&[]);
+    assert_eq!(hit_images(&answer)[..2], ["motorcycle_left.png", "motorcycle_right.png"]);
+    let hits = answer["hits"].as_array().unwrap();
+    let (left, right) = (box_of(&hits[0]), box_of(&hits[1]));
+    assert!(left.iou(&ENGINE) >= 0.95, "{left}");
+    // The engine's disparity is between 40 and 65 px: what is near lies further left in the right picture.
+    let shifted = Bbox { x: ENGINE.x - 52.0, ..ENGINE };
+    assert!(right.iou(&shifted) >= 0.5, "{right}");
+    let scores: Vec<f64> = hits.iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
+    assert!(scores[0] > 0.95 && scores[1] > scores[2] + 0.1, "{scores:?}");
+}
+
+#[test]
+fn the_json_has_the_keys_that_were_promised() {
+    let answer = engine(&[]);
+    assert_eq!(keys(&answer), ["hits", "plan", "query", "timing_ms"]);
+    assert_eq!(keys(&answer["query"]), ["box", "image", "scales", "tokens"]);
+    assert_eq!(keys(&answer["timing_ms"]), ["decode", "embed", "rerank", "search", "total"]);
+    assert_eq!(answer["query"]["box"], serde_json::json!([300.0, 190.0, 170.0, 150.0]));
+    assert!(answer["plan"].is_object());
+    let hits = answer["hits"].as_array().unwrap();
+    assert_eq!(hits.len(), 10);
+    for (at, hit) in hits.iter().enumerate() {
+        assert_eq!(keys(hit), ["box", "image", "matches", "rank", "score", "scores"]);
+        assert_eq!(keys(&hit["scores"]), ["geometry", "maxsim", "vote"]);
+        assert_eq!(hit["rank"], at + 1);
+        for found in hit["matches"].as_array().unwrap() {
+            assert_eq!(keys(found), ["patch_box", "query_box", "similarity"]);
+        }
+    }
+    let time = |key: &str| answer["timing_ms"][key].as_f64().unwrap();
+    assert!(time("total") + 1.0 >= time("decode") + time("embed") + time("search") + time("rerank"));
+}
+
+#[test]
+fn lines_of_json_are_the_hits_of_the_object() {
+    let lines = ask("motorcycle_left.png", &["--box", "300,190,170,150", "--jsonl", "--top", "3"]).done();
+    let hits: Vec<Value> = lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(hits.len(), 3);
+    assert_eq!(Value::from(hits), engine(&["--top", "3"])["hits"]);
+}
+
+#[test]
+fn the_hits_are_the_same_for_any_number_of_threads_and_for_an_exact_search() {
+    let hits = |more: &[&str]| engine(more)["hits"].clone();
+    let one = hits(&["--threads", "1"]);
+    // The exact index is the one that a collection has so far.
+    for more in [&["--threads", "2"][..], &["--threads", "5"], &["--exact", "--threads", "2"]] {
+        assert_eq!(hits(more), one, "{more:?}");
+    }
+}
+
+#[test]
+fn a_whole_image_finds_itself_whole() {
+    let answer = ask("coffee.png", &["--json"]).done().json();
+    assert_eq!(hit_images(&answer)[0], "coffee.png");
+    let whole = Bbox::of_image(600, 400);
+    assert_eq!(answer["query"]["box"], serde_json::json!([0.0, 0.0, 600.0, 400.0]));
+    assert!(box_of(&answer["hits"][0]).iou(&whole) > 0.9, "{}", answer["hits"][0]["box"]);
+}
+
+#[test]
+fn several_boxes_are_several_looks_at_one_object() {
+    let answer = engine(&["--box", "120,150,150,180"]);
+    assert_eq!(answer["query"]["boxes"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["query"]["scales"].as_array().unwrap().len(), 2);
+    let images = hit_images(&answer);
+    assert!(images[..4].iter().all(|image| image.starts_with("motorcycle_")), "{images:?}");
+    for asked in [ENGINE, Bbox::new(120.0, 150.0, 150.0, 180.0)] {
+        let hits = answer["hits"].as_array().unwrap();
+        let found =
+            hits.iter().any(|hit| hit["image"] == "motorcycle_left.png" && box_of(hit).iou(&asked) > 0.8);
+        assert!(found, "{asked}");
+    }
+}
+
+#[test]
+fn an_explanation_goes_to_standard_error() {
+    let plain = ask("motorcycle_left.png", &["--box", "300,190,170,150", "--explain"]).done();
+    assert!(plain.stdout.starts_with("rank"), "{}", plain.stdout);
+    assert_eq!(plain.stdout.lines().count(), 11);
+    for word in ["tokens", "search", "rerank", "decode", "vote", "maxsim", "geometry"] {
+        assert!(plain.stderr.contains(word), "{word}: {}", plain.stderr);
+    }
+    let silent = ask("motorcycle_left.png", &["--box", "300,190,170,150"]).done();
+    assert_eq!((silent.stdout, silent.stderr.as_str()), (plain.stdout, ""));
+}
+
+#[test]
+fn a_page_stands_alone_and_names_the_images() {
+    let work = Workspace::new();
+    let page = work.at("answer.html");
+    let run =
+        ask("motorcycle_left.png", &["--box", "300,190,170,150", "--json", "--html", page.to_str().unwrap()]);
+    let run = run.done();
+    run.json();
+    assert!(run.stderr.contains("answer.html"), "{}", run.stderr);
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("<!DOCTYPE html>"));
+    for elsewhere in ["http://", "https://", "url(", "src=\"/", "<link", "@import"] {
+        assert!(!text.contains(elsewhere), "{elsewhere}");
+    }
+    for named in ["motorcycle_left.png", "motorcycle_right.png", "data:image/"] {
+        assert!(text.contains(named), "{named}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_named() {
+    let work = Workspace::new();
+    let page = work.at("no/such/folder/answer.html");
+    let run = ask("coffee.png", &["--html", page.to_str().unwrap()]).ended(1);
+    assert!(run.stderr.contains(page.to_str().unwrap()) && !run.stderr.contains(".tmp-"), "{}", run.stderr);
+}
+
+#[test]
+fn a_box_that_sticks_out_is_cut_to_the_image() {
+    let answer = ask("motorcycle_left.png", &["--box", "-100,-50,300,300", "--json"]).done().json();
+    assert_eq!(answer["query"]["box"], serde_json::json!([0.0, 0.0, 200.0, 250.0]));
+    assert_eq!(hit_images(&answer)[0], "motorcycle_left.png");
+}
+
+#[test]
+fn a_box_outside_the_image_is_refused_with_the_size_of_the_image() {
+    for outside in ["5000,10,50,50", "-60,0,50,50", "600,0,10,10"] {
+        ask("coffee.png", &["--box", outside]).refused(2, &[outside, "600x400", "x,y,w,h"]);
+    }
+}
+
+#[test]
+fn a_box_smaller_than_a_patch_is_answered_with_boxes_inside_the_images() {
+    let collection = Demo::shared().collection();
+    let listed =
+        Run::of(patchdex().arg("inspect").arg(collection).args(["--images", "--json"])).done().json();
+    let size = |name: &str| {
+        let image = listed["images"].as_array().unwrap().iter().find(|image| image["path"] == name).unwrap();
+        Bbox::of_image(image["width"].as_u64().unwrap() as u32, image["height"].as_u64().unwrap() as u32)
+    };
+    for small in ["350,250,6,5", "740,499,1,1", "0,0,0.5,0.25"] {
+        let answer = ask("motorcycle_left.png", &["--box", small, "--json"]).done().json();
+        assert!(answer["query"]["tokens"].as_u64().unwrap() >= 1);
+        assert!(answer["query"]["scales"][0].as_f64().unwrap() > 1.5, "{small} is zoomed in on");
+        assert_eq!(answer["hits"].as_array().unwrap().len(), 10);
+        for hit in answer["hits"].as_array().unwrap() {
+            let (found, image) = (box_of(hit), size(hit["image"].as_str().unwrap()));
+            assert!(found.area() > 0.0, "{small}: {hit}");
+            assert!(found.intersection(&image).area() >= found.area() * 0.999, "{small}: {hit}");
+        }
+    }
+}
+
+#[test]
+fn a_text_that_is_no_box_is_a_usage_error_with_an_example() {
+    for text in ["1,2,3", "a,b,c,d", "0,0,0,10", "0,0,-5,10", "nan,0,1,1", ""] {
+        ask("coffee.png", &[&format!("--box={text}")]).refused(2, &["120,80,64,48"]);
+    }
+}
+
+#[test]
+fn two_files_with_the_same_bytes_are_both_found() {
+    let work = Workspace::new();
+    work.photos(&["coffee.png", "coins.png", "moon.png"]);
+    std::fs::copy(photo("coffee.png"), work.at("photos/again.png")).unwrap();
+    let made = work.index("photos", "c", &["--json"]).done().json();
+    assert_eq!((&made["images"], &made["embedded_views"]), (&4.into(), &3.into()));
+    let answer = work.run(["query", "c", "photos/coffee.png", "--json"]).done().json();
+    assert_eq!(hit_images(&answer)[..2], ["again.png", "coffee.png"]);
+    assert_eq!(answer["hits"][0]["box"], answer["hits"][1]["box"]);
+    let listed = work.run(["inspect", "c", "--images", "--json"]).done().json();
+    let copy =
+        listed["images"].as_array().unwrap().iter().find(|image| image["path"] == "coffee.png").unwrap();
+    assert_eq!(copy["same_as"], "again.png");
+}
+
+#[test]
+fn what_cannot_be_asked_says_why() {
+    let work = Workspace::new();
+    let collection = Demo::shared().collection();
+    let collection = collection.to_str().unwrap();
+    let text = work.write("text.png", "hello");
+    work.run(["query", collection, "gone.png"]).refused(1, &["gone.png", "no such file"]);
+    work.run(["query", collection, text.to_str().unwrap()]).refused(1, &["text.png", "not an image"]);
+    work.run(["query", collection, "."]).refused(2, &["folder", "image file"]);
+    work.run(["query", ".", text.to_str().unwrap()]).ended(1);
+    let coffee = photo("coffee.png");
+    work.run(["query", ".", coffee.to_str().unwrap()]).refused(1, &["is not a collection", "patchdex index"]);
+    work.run(["query", collection, coffee.to_str().unwrap(), "--top", "0"]).refused(2, &["--top"]);
+}
