@@ -161,9 +161,13 @@ impl Layout {
     /// A digest of content and structure: equal for equal sections, whoever wrote them.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(self.kind.as_bytes());
+        let text = |hasher: &mut blake3::Hasher, text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        };
+        text(&mut hasher, &self.kind);
         for section in &self.sections {
-            hasher.update(section.name.as_bytes()).update(&section.element.code().to_le_bytes());
+            text(&mut hasher, &section.name);
+            hasher.update(&section.element.code().to_le_bytes());
             hasher.update(&section.rows.to_le_bytes()).update(&section.cols.to_le_bytes());
             hasher.update(&section.checksum);
         }

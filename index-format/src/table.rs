@@ -168,11 +168,6 @@ impl ImageTableWriter {
         (row.first_view, row.view_count, row.same_as) = (first.first_view, first.view_count, original);
     }
 
-    /// Width and height of an image that was added.
-    pub fn size_px(&self, image: u32) -> (u32, u32) {
-        self.images.get(image as usize).map_or((0, 0), |row| (row.width_px, row.height_px))
-    }
-
     /// Number of images so far.
     pub fn len(&self) -> usize {
         self.images.len()

@@ -175,9 +175,10 @@ mod independent {
 
     /// As the text says under "Digest of a container".
     pub fn digest(container: &Container) -> String {
-        let mut bytes = container.kind.clone().into_bytes();
+        let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+        let mut bytes = text(&container.kind);
         for section in &container.sections {
-            bytes.extend(section.name.bytes());
+            bytes.extend(text(&section.name));
             bytes.extend(section.code.to_le_bytes());
             bytes.extend(section.rows.to_le_bytes());
             bytes.extend(section.cols.to_le_bytes());

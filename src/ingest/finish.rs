@@ -1,6 +1,6 @@
 //! The last step: from the journal to the files of a segment, the preparation, the rejects and the manifest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use patchdex_format::{
 };
 use rayon::prelude::*;
 
-use super::journal::{Embedded, Journal, Outcome, PathText, Record};
+use super::journal::{Embedded, Journal, Outcome, Record, ViewRecord};
 use super::{
     IndexOptions, IngestError, REJECTS_FILE, Sources, generic_preparation, model_binding, pipeline,
     preparation_entry, spools_raw, view_plan,
@@ -36,14 +36,8 @@ pub(super) fn finish(
     fixed: Option<Preparation>,
     stamp: String,
 ) -> Result<(), IngestError> {
-    let done: Vec<&Embedded> = journal
-        .records()
-        .iter()
-        .filter_map(|record| match &record.outcome {
-            Outcome::Done(embedded) => Some(embedded),
-            _ => None,
-        })
-        .collect();
+    let listed = listed(journal.records());
+    let done = originals(&listed);
     if done.is_empty() {
         let first = journal.rejects().first().map(|reject| format!("{}: {}", reject.path, reject.message));
         return Err(IngestError::AllRejected {
@@ -82,7 +76,7 @@ pub(super) fn finish(
         })?;
         files.push((RAW_FILE, VECTORS_KIND));
     }
-    let table = image_table(journal.records());
+    let table = image_table(&listed);
     write_container(&folder.join(IMAGES_FILE), |file| table.write(file, CREATED_BY).map(|_| ()))?;
     let entry = SegmentEntry {
         id: SEGMENT_ID.to_owned(),
@@ -208,48 +202,64 @@ fn write_as_spooled<W: io::Write>(writer: &mut ContainerWriter<W>, spool: &Spool
     Ok(spool.scales())
 }
 
-fn image_table(records: &[Record]) -> ImageTableWriter {
+/// The images of the collection with what was embedded of their content, in order of their paths: in which order the
+/// work was done leaves no trace.
+fn listed(records: &[Record]) -> Vec<(&Record, &Embedded)> {
+    let done = records.iter().filter_map(|record| match &record.outcome {
+        Outcome::Done(image) => Some((image.content.as_str(), image)),
+        _ => None,
+    });
+    let embedded: HashMap<&str, &Embedded> = done.collect();
+    let mut listed: Vec<(&Record, &Embedded)> = records
+        .iter()
+        .filter_map(|record| match &record.outcome {
+            Outcome::Done(image) => Some((record, image)),
+            Outcome::Duplicate { content, .. } => Some((record, *embedded.get(content.as_str())?)),
+            Outcome::Rejected { .. } => None,
+        })
+        .collect();
+    listed.sort_by_cached_key(|(record, _)| record.path.bytes());
+    listed
+}
+
+/// Each content once, in the order of the first image that has it.
+fn originals<'a>(listed: &[(&Record, &'a Embedded)]) -> Vec<&'a Embedded> {
+    let mut seen = HashSet::new();
+    listed.iter().map(|&(_, image)| image).filter(|image| seen.insert(&image.content)).collect()
+}
+
+fn image_table(listed: &[(&Record, &Embedded)]) -> ImageTableWriter {
     let mut table = ImageTableWriter::default();
-    let mut places: HashMap<&PathText, u32> = HashMap::new();
+    let mut places: HashMap<&str, u32> = HashMap::new();
     let mut first_patch = 0;
-    let row = |record: &Record, content: &str, width_px: u32, height_px: u32| ImageRow {
-        file_bytes: record.file_bytes,
-        modified_ns: record.modified_ns,
-        width_px,
-        height_px,
-        content: *blake3::Hash::from_hex(content).unwrap_or(blake3::hash(&[])).as_bytes(),
-        ..bytemuck::Zeroable::zeroed()
-    };
-    for record in records {
-        match &record.outcome {
-            Outcome::Rejected { .. } => {}
-            Outcome::Done(image) => {
-                let views: Vec<ViewRow> = image
-                    .views
-                    .iter()
-                    .map(|view| {
-                        let row = ViewRow {
-                            first_patch,
-                            image: 0,
-                            rows: view.rows,
-                            cols: view.cols,
-                            kind: view.kind,
-                            area: view.area,
-                        };
-                        first_patch += row.patches();
-                        row
-                    })
-                    .collect();
-                let row = row(record, &image.content, image.width, image.height);
-                places.insert(&record.path, table.push(&record.path.bytes(), row, &views));
-            }
-            Outcome::Duplicate { content, of } => {
-                if let Some(&original) = places.get(of) {
-                    let (width, height) = table.size_px(original);
-                    table.push_duplicate(&record.path.bytes(), row(record, content, width, height), original);
-                }
-            }
+    for &(record, image) in listed {
+        let path = record.path.bytes();
+        let row = ImageRow {
+            file_bytes: record.file_bytes,
+            modified_ns: record.modified_ns,
+            width_px: image.width,
+            height_px: image.height,
+            content: *blake3::Hash::from_hex(&image.content).unwrap_or(blake3::hash(&[])).as_bytes(),
+            ..bytemuck::Zeroable::zeroed()
+        };
+        if let Some(&original) = places.get(image.content.as_str()) {
+            table.push_duplicate(&path, row, original);
+            continue;
         }
+        let view = |view: &ViewRecord| {
+            let row = ViewRow {
+                first_patch,
+                image: 0,
+                rows: view.rows,
+                cols: view.cols,
+                kind: view.kind,
+                area: view.area,
+            };
+            first_patch += row.patches();
+            row
+        };
+        let views: Vec<ViewRow> = image.views.iter().map(view).collect();
+        places.insert(&image.content, table.push(&path, row, &views));
     }
     table
 }

@@ -1,4 +1,4 @@
-//! `patchdex query` on the photographs: the motorcycle of the stereo pair, the JSON of design.md section 9, boxes at the
+//! `patchdex query` on the photographs: the motorcycle of the stereo pair, the keys of the JSON answer, boxes at the
 //! edge, pages, and the same hits for any number of threads.
 
 use patchdex::core::Bbox;
@@ -151,7 +151,7 @@ fn a_box_outside_the_image_is_refused_with_the_size_of_the_image() {
 }
 
 #[test]
-fn a_box_smaller_than_a_patch_is_answered_with_boxes_inside_the_images() {
+fn a_box_smaller_than_a_patch_is_found_in_its_own_image_and_all_boxes_lie_inside() {
     let collection = Demo::shared().collection();
     let listed =
         Run::of(patchdex().arg("inspect").arg(collection).args(["--images", "--json"])).done().json();
@@ -164,6 +164,9 @@ fn a_box_smaller_than_a_patch_is_answered_with_boxes_inside_the_images() {
         assert!(answer["query"]["tokens"].as_u64().unwrap() >= 1);
         assert!(answer["query"]["scales"][0].as_f64().unwrap() > 1.5, "{small} is zoomed in on");
         assert_eq!(answer["hits"].as_array().unwrap().len(), 10);
+        if small == "350,250,6,5" {
+            assert_eq!(answer["hits"][0]["image"], "motorcycle_left.png");
+        }
         for hit in answer["hits"].as_array().unwrap() {
             let (found, image) = (box_of(hit), size(hit["image"].as_str().unwrap()));
             assert!(found.area() > 0.0, "{small}: {hit}");
