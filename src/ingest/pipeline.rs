@@ -259,7 +259,7 @@ fn send_batches(
 }
 
 fn embed(model: &Model, batches: &Receiver<ViewBatch>, encoding: &Encoding<'_>, arrive: &Sender<Arrival>) {
-    // One thread a session: several such sessions are faster than one of several threads.
+    // Made here, so that all sessions load at once, beside the first images.
     let mut session = match model.session(1) {
         Ok(session) => session,
         Err(error) => {

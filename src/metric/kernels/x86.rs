@@ -117,7 +117,7 @@ impl Widen for f16 {
 }
 
 impl Widen for i8 {
-    const AHEAD_BYTES: usize = 1024;
+    const AHEAD_BYTES: usize = 2048;
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn load8(at: *const Self) -> __m256 {
