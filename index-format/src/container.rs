@@ -16,7 +16,7 @@ const MAGIC: &[u8; 8] = b"PATCHDEX";
 const END_MAGIC: &[u8; 8] = b"XEDHCTAP";
 const PREFACE_BYTES: usize = 64;
 const FOOTER_BYTES: usize = 64;
-/// No writer makes more; larger tables are refused before they are read.
+/// No writer makes more; larger tables are refused.
 const MAX_SECTIONS: usize = 1024;
 
 /// A section of a container.
@@ -337,7 +337,7 @@ impl<W: Write> ContainerWriter<W> {
         self.rows(rows)
     }
 
-    /// Ends the last section, writes header and footer, and gives the sink back with the file's layout digest.
+    /// Ends the last section, writes header and footer, and gives the sink back.
     ///
     /// # Errors
     /// The sink's.

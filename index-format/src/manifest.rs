@@ -24,7 +24,7 @@ pub struct Manifest {
     pub commit: u64,
     /// Folder that the images' paths are relative to, as it was when they were indexed.
     pub root: String,
-    /// `cosine`, `dot` or `l2`.
+    /// `cosine` or `dot`.
     pub metric: String,
     /// The model whose tokens are stored.
     pub model: ModelBinding,

@@ -11,12 +11,8 @@ use super::failure::Failure;
 use super::query::{Question, ask, print_table};
 use super::{index, output, pictures};
 use crate::core::{Bbox, Kind};
-use crate::dims::Source;
-use crate::index::RowKind;
 use crate::ingest::{self, IndexOptions};
-use crate::metric::METRICS;
 use crate::model::cache_dir;
-use crate::picture::Limits;
 use crate::query::Plan;
 
 /// The engine of the motorcycle, in the left picture of the sample's stereo pair.
@@ -50,19 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let sources = ingest::collect(std::slice::from_ref(&folder), None)?;
     let model = arguments.model.open()?;
     let collection = arguments.out.join("collection");
-    let options = IndexOptions {
-        out: collection.clone(),
-        long_side_px: 518,
-        tiles: None,
-        prepare: Source::Model,
-        vectors: RowKind::ALL[1],
-        metric: METRICS[0],
-        keep_raw: false,
-        threads: arguments.model.runtime.threads(),
-        batch: 1,
-        memory_bytes: 1 << 30,
-        limits: Limits::default(),
-    };
+    let options = IndexOptions::new(collection.clone(), arguments.model.runtime.threads());
     output::message(&format!("1. index {} ({} images)", folder.display(), sources.files.len()));
     let start = Instant::now();
     let stop = index::stop_flag();

@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "prepare")]
     drop_dims: Option<usize>,
     /// Element kind of the stored vectors
-    #[arg(long, value_name = "KIND", default_value = "f16", value_parser = RowKind::ALL.map(|kind| kind.name))]
+    #[arg(long, value_name = "KIND", default_value = RowKind::DEFAULT.name, value_parser = RowKind::ALL.map(|kind| kind.name))]
     vectors: String,
     /// Similarity
     #[arg(long, value_name = "NAME", default_value = METRICS[0].name, value_parser = METRICS.map(|metric| metric.name))]
@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
     /// Memory for images in flight; each session of the model needs its own beside it
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
     memory: u64,
-    /// Views of equal size that go through the model together
+    /// Tiles of one image that go through the model together
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     batch: u16,
     /// Refuse images of more pixels than this
@@ -120,7 +120,8 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     let _ = ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             // The journal is whole after every image: ending here loses only what is in flight.
-            std::process::abort();
+            #[expect(clippy::disallowed_methods, reason = "a handler has nobody to return to")]
+            std::process::exit(130);
         }
         output::message("stopping after the images in flight; Ctrl-C again ends at once");
     });
@@ -175,7 +176,7 @@ pub(crate) fn report(
     let indexed = summary.images;
     if json {
         return output::json(&json!({
-            "collection": options.out, "images": indexed, "resumed": status.resumed,
+            "collection": options.out.to_string_lossy(), "images": indexed, "resumed": status.resumed,
             "embedded_views": summary.embedded_views, "patches": status.patches, "seconds": seconds,
             "unchanged": summary.unchanged, "rejects": summary.rejects,
         }));

@@ -38,13 +38,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
                 json!({"name": section.name, "element": section.element.name(), "rows": section.rows,
                        "cols": section.cols, "offset": section.offset, "bytes": section.size_bytes()})
             });
-            json!({"path": path, "kind": layout.kind, "bytes": bytes, "created_by": layout.created_by,
+            json!({"path": path.to_string_lossy(), "kind": layout.kind, "bytes": bytes, "created_by": layout.created_by,
                    "sections": sections.collect::<Vec<_>>()})
         })
         .collect();
     let images = arguments.images.then(|| list_images(&collection)).transpose()?;
     if arguments.json {
-        let mut whole = json!({"collection": collection.path(), "open_ms": open_ms, "manifest": manifest, "files": files});
+        let mut whole = json!({"collection": collection.path().to_string_lossy(), "open_ms": open_ms, "manifest": manifest, "files": files});
         if let Some(images) = images {
             whole["images"] = images.into();
         }

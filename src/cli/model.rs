@@ -11,10 +11,10 @@ use super::arguments::ModelArguments;
 use super::failure::Failure;
 use super::{output, pictures};
 use crate::collection::MODEL_PREPARATION;
-use crate::core::{Bbox, Kind};
-use crate::dims::{Method, Moments, Preparation, Source};
+use crate::core::Kind;
+use crate::dims::{Method, Preparation};
 use crate::ingest;
-use crate::model::{self, DEFAULT_MODEL, hub, tensor};
+use crate::model::{self, DEFAULT_MODEL, hub};
 use crate::picture::Picture;
 use crate::storage;
 
@@ -83,7 +83,7 @@ pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
         Command::List { json } => list(*json)?,
         Command::Pull { repository, revision, variant } => pull(repository, revision, variant.as_deref())?,
         Command::Check(arguments) => check(arguments)?,
-        Command::Prepare(arguments) => prepare(arguments)?,
+        Command::Prepare(arguments) => return prepare(arguments),
     }
     Ok(Outcome::Done)
 }
@@ -92,7 +92,7 @@ fn list(json: bool) -> Result<(), Failure> {
     let describe = |name: String, folder: PathBuf| {
         let spec = model::ModelSpec::load(&folder, None);
         json!({
-            "name": name, "folder": folder, "default": name == DEFAULT_MODEL,
+            "name": name, "folder": folder.to_string_lossy(), "default": name == DEFAULT_MODEL,
             "patch_px": spec.as_ref().ok().map(|spec| spec.patch_px),
             "hidden_size": spec.as_ref().ok().map(|spec| spec.hidden_size),
             "prepared": folder.join(MODEL_PREPARATION).is_file(),
@@ -201,40 +201,32 @@ fn check_picture(arguments: &CheckArguments) -> Result<Picture, Failure> {
     }
 }
 
-fn prepare(arguments: &PrepareArguments) -> Result<(), Failure> {
+fn prepare(arguments: &PrepareArguments) -> Result<Outcome, Failure> {
     let sources = ingest::collect(&arguments.images, None)?;
     let model = arguments.model.open()?;
     if matches!(arguments.method, Method::None | Method::Keep(_)) {
-        return Err(Failure::new(
-            Kind::Invalid,
-            "this method needs no fitting; give it to 'patchdex index --prepare'",
-        ));
+        let message = "this method needs no fitting; give it to 'patchdex index --prepare'";
+        return Err(Failure::new(Kind::Invalid, message));
     }
-    let mut session = model.session(arguments.model.runtime.threads())?;
-    let mut moments = Moments::empty(model.spec.hidden_size);
+    Preparation::check_method(&arguments.method, model.spec.hidden_size)?;
     let bar = ProgressBar::with_draw_target(Some(sources.files.len() as u64), ProgressDrawTarget::stderr());
-    for file in &sources.files {
-        let picture = pictures::open(&file.path)?;
-        let area = Bbox::of_image(picture.width, picture.height);
-        for &long_side in &arguments.long_sides {
-            let (width, height) = model.sizes.view_size(area.w, area.h, long_side, model.spec.patch_px);
-            let pixels = tensor(&picture, area, width, height, &model.spec.image);
-            let tokens = session.embed(&pixels, 1, width, height)?;
-            moments.merge(&Moments::of_rows(&tokens.values, tokens.dim));
-        }
-        bar.inc(1);
-    }
+    let threads = arguments.model.runtime.threads();
+    let fitted = ingest::moments(&sources, &model, &arguments.long_sides, threads, &mut || bar.inc(1));
     bar.finish_and_clear();
+    let (moments, rejects) = fitted?;
     let preparation = Preparation::fit(&arguments.method, &moments, None)?;
     let out = arguments.out.clone().unwrap_or_else(|| model.spec.dir.join(MODEL_PREPARATION));
     storage::write_atomic(&out, &preparation.to_bytes())?;
-    let source = Source::Own(arguments.method.clone());
+    for reject in &rejects {
+        output::message(&format!("left out {}: {}", reject.path, reject.message));
+    }
     output::message(&format!(
-        "{source} fitted on {} patches of {} images: {} (digest {:.12})",
+        "{} fitted on {} patches of {} images: {} (digest {:.12})",
+        arguments.method,
         output::count(moments.count),
-        sources.files.len(),
+        sources.files.len() + sources.rejects.len() - rejects.len(),
         out.display(),
         preparation.digest()
     ));
-    Ok(())
+    Ok(if rejects.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects })
 }

@@ -10,12 +10,28 @@ use crate::picture::{self, Header, Limits, Picture};
 
 /// The picture in `path`.
 pub(crate) fn open(path: &Path) -> Result<Picture, Failure> {
-    picture::decode(&read(path)?, &Limits::default()).map_err(|error| about(path, Kind::Corrupt, error))
+    decoded(path, &read(path)?)
+}
+
+/// The picture in `path`, when the file still has the BLAKE3 digest `content`: boxes belong to no other.
+pub(crate) fn unchanged(path: &Path, content: &[u8; 32]) -> Result<Picture, Failure> {
+    if !path.is_file() {
+        return Err(about(path, Kind::NotFound, "the image is no longer where it was when it was indexed"));
+    }
+    let bytes = read(path)?;
+    match blake3::hash(&bytes).as_bytes() == content {
+        true => decoded(path, &bytes),
+        false => Err(about(path, Kind::Incompatible, "the image has changed since it was indexed")),
+    }
 }
 
 /// What the picture in `path` says of itself.
 pub(crate) fn header(path: &Path) -> Result<Header, Failure> {
     picture::header(&read(path)?, &Limits::default()).map_err(|error| about(path, Kind::Corrupt, error))
+}
+
+fn decoded(path: &Path, bytes: &[u8]) -> Result<Picture, Failure> {
+    picture::decode(bytes, &Limits::default()).map_err(|error| about(path, Kind::Corrupt, error))
 }
 
 /// At most one byte more than the limit: a device such as `/dev/zero` never ends.

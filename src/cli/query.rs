@@ -9,10 +9,10 @@ use super::Outcome;
 use super::arguments::RuntimeArguments;
 use super::failure::Failure;
 use super::{output, pictures};
-use crate::core::Bbox;
+use crate::core::{Bbox, Kind};
 use crate::engine::Engine;
 use crate::picture::Picture;
-use crate::query::{Answer, Plan};
+use crate::query::{Answer, Evidence, Plan};
 use crate::report::{PageInput, answer_page};
 use crate::storage;
 
@@ -90,6 +90,16 @@ pub(crate) fn ask(
     runtime: &RuntimeArguments,
 ) -> Result<Answer, Failure> {
     let start = Instant::now();
+    // Found out now, not after the work.
+    if let Some(page) = question.html
+        && let Some(folder) =
+            page.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
+        let (page, folder) = (page.display(), folder.display());
+        let message =
+            format!("cannot write {page}: {folder} is no folder; make it, or choose another --html");
+        return Err(Failure::new(Kind::NotFound, message));
+    }
     let picture = pictures::open(question.image)?;
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let opening = Instant::now();
@@ -109,12 +119,12 @@ pub(crate) fn ask(
 
 fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
     let collection = engine.collection();
-    let picture_of = |image: &str| {
-        let file = collection.image_file(image.as_bytes());
-        pictures::open(&file).map_err(|failure| failure.message().to_owned())
+    let picture_of = |evidence: &Evidence| {
+        let file = collection.image_file(&evidence.path);
+        pictures::unchanged(&file, &evidence.content).map_err(|failure| failure.message().to_owned())
     };
     let manifest = collection.manifest();
-    let command: Vec<String> = std::env::args().map(|word| quoted(&word)).collect();
+    let command: Vec<String> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
     answer_page(&PageInput {
         answer,
         query_picture: picture,

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let faults: Vec<String> = report.damage.iter().map(|damage| damage.error.to_string()).collect();
     if arguments.json {
         output::json(&json!({
-            "collection": arguments.collection, "files": report.files, "bytes": report.bytes,
+            "collection": arguments.collection.to_string_lossy(), "files": report.files, "bytes": report.bytes,
             "seconds": seconds, "sound": faults.is_empty(), "damage": faults,
         }))?;
     } else {

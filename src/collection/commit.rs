@@ -9,6 +9,8 @@ use crate::storage::{self, StorageError, WriterLock};
 
 /// Unfinished work of an index command.
 const DRAFT_DIR: &str = "building";
+/// Says of which inputs and options the unfinished work is.
+const STAMP_NAME: &str = "source";
 /// Lock file of the one writer.
 const LOCK_NAME: &str = "writer.lock";
 /// The preparation of a collection.
@@ -31,8 +33,9 @@ impl Draft {
     pub fn begin(path: &Path, source: &str) -> Result<Result<Self, Box<Manifest>>, CollectionError> {
         if let Some(manifest) = finished(path, source)? {
             // A process that died right after it published may have left this behind.
-            if Self::exists(path) && WriterLock::acquire(path, LOCK_NAME).is_ok() {
-                let _ = storage::remove_dir_all(&path.join(DRAFT_DIR));
+            let left = path.join(DRAFT_DIR);
+            if left.is_dir() && WriterLock::acquire(path, LOCK_NAME).is_ok() {
+                let _ = storage::remove_dir_all(&left);
             }
             return Ok(Err(manifest));
         }
@@ -48,18 +51,21 @@ impl Draft {
             return Ok(Err(manifest));
         }
         storage::remove_unfinished(path)?;
-        let stamp = draft.dir().join("source");
+        let stamp = draft.dir().join(STAMP_NAME);
         match std::fs::read_to_string(&stamp) {
             Ok(text) if text == source => {}
             Ok(_) => return Err(CollectionError::OtherDraft { path: path.to_owned() }),
-            Err(_) => storage::write_atomic(&stamp, source.as_bytes())?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                storage::write_atomic(&stamp, source.as_bytes())?;
+            }
+            Err(error) => return Err(StorageError::at("read", &stamp)(error).into()),
         }
         Ok(Ok(draft))
     }
 
     /// Whether an index command was interrupted in `path`.
     pub fn exists(path: &Path) -> bool {
-        path.join(DRAFT_DIR).is_dir()
+        path.join(DRAFT_DIR).join(STAMP_NAME).is_file()
     }
 
     /// Where unfinished work lies.
@@ -113,14 +119,16 @@ fn check_empty(path: &Path) -> Result<(), CollectionError> {
         Err(error) => Err(StorageError::at("read", path)(error).into()),
         Ok(about) if !about.is_dir() => Err(occupied("it is a file".to_owned())),
         Ok(_) => {
-            let mut entries = std::fs::read_dir(path).map_err(StorageError::at("read", path))?;
-            match entries.next() {
-                None => Ok(()),
-                Some(Ok(entry)) => {
-                    Err(occupied(format!("it holds '{}'", entry.file_name().to_string_lossy())))
+            for entry in std::fs::read_dir(path).map_err(StorageError::at("read", path))? {
+                let name = entry.map_err(StorageError::at("read", path))?.file_name();
+                // A process that died right after it began left no more than these.
+                let begun =
+                    name == LOCK_NAME || name == DRAFT_DIR && storage::is_unfinished_only(&path.join(&name));
+                if !begun {
+                    return Err(occupied(format!("it holds '{}'", name.to_string_lossy())));
                 }
-                Some(Err(error)) => Err(StorageError::at("read", path)(error).into()),
             }
+            Ok(())
         }
     }
 }
@@ -138,6 +146,21 @@ mod tests {
             _ => panic!("took an occupied folder"),
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_only_looks_like_an_unfinished_build_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(DRAFT_DIR)).unwrap();
+        std::fs::write(folder.path().join(DRAFT_DIR).join("house.jpg"), "a building").unwrap();
+        assert!(matches!(Draft::begin(folder.path(), "s"), Err(CollectionError::Occupied { .. })));
+        assert!(folder.path().join(DRAFT_DIR).join("house.jpg").is_file());
+        std::fs::rename(
+            folder.path().join(DRAFT_DIR).join("house.jpg"),
+            folder.path().join(DRAFT_DIR).join("source.tmp-1"),
+        )
+        .unwrap();
+        assert!(Draft::begin(folder.path(), "s").is_ok(), "what a killed process left is gone on with");
     }
 
     #[test]

@@ -170,11 +170,12 @@ impl Preparation {
                 fitted.map = single(&directions[..n].concat());
             }
             Method::Whiten => {
+                let generic = generic.filter(|generic| generic.input_dim() == dim);
                 let shrunk = generic.and_then(Preparation::moments).map(|mut prior| {
                     prior.merge(moments);
                     prior
                 });
-                let moments = shrunk.as_ref().filter(|prior| prior.dim() == dim).unwrap_or(moments);
+                let moments = shrunk.as_ref().unwrap_or(moments);
                 fitted.mean = single(&moments.mean);
                 fitted.map = single(&whitening(&moments.covariance(), dim));
             }

@@ -16,10 +16,13 @@ pub struct RowKind {
 }
 
 impl RowKind {
-    /// Every kind. `f16` is the default.
+    /// Half precision: the kind that is stored when none is named.
+    pub const DEFAULT: RowKind = RowKind { name: "f16", element: Element::F16 };
+
+    /// Every kind.
     pub const ALL: [RowKind; 3] = [
         RowKind { name: "f32", element: Element::F32 },
-        RowKind { name: "f16", element: Element::F16 },
+        Self::DEFAULT,
         RowKind { name: "i8", element: Element::I8 },
     ];
 

@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use super::journal::{Embedded, Journal, Outcome, Record, ViewRecord};
 use super::{
-    IndexOptions, IngestError, REJECTS_FILE, Sources, generic_preparation, model_binding, pipeline,
-    preparation_entry, spools_raw, view_plan,
+    IndexOptions, IngestError, REJECTS_FILE, Sources, model_binding, pipeline, preparation_entry, spools_raw,
+    view_plan,
 };
 use crate::collection::{CREATED_BY, CollectionError, Draft, PREPARATION_FILE, publish};
 use crate::dims::{Moments, Preparation, Source};
@@ -26,6 +26,14 @@ const SEGMENT_ID: &str = "000001";
 /// Tokens that one task prepares, or takes the moments of. Fixed, so that sums do not depend on the threads.
 const BLOCK_TOKENS: usize = 4096;
 
+/// Where the preparation comes from.
+pub(super) struct Fitting {
+    /// Known before the first token; none when it is to be fitted on all of them.
+    pub fixed: Option<Preparation>,
+    /// What a whitening is shrunk towards.
+    pub generic: Option<Preparation>,
+}
+
 /// Writes and publishes the collection.
 pub(super) fn finish(
     draft: Draft,
@@ -33,7 +41,7 @@ pub(super) fn finish(
     sources: &Sources,
     model: &Model,
     options: &IndexOptions,
-    fixed: Option<Preparation>,
+    Fitting { fixed, generic }: Fitting,
     stamp: String,
 ) -> Result<(), IngestError> {
     let listed = listed(journal.records());
@@ -50,7 +58,7 @@ pub(super) fn finish(
     let dim = model.spec.hidden_size;
     let preparation = match fixed {
         Some(preparation) => preparation,
-        None => fit(&spool, model, options)?,
+        None => fit(&spool, model, options, generic.as_ref())?,
     };
     let folder = draft.segment_dir(SEGMENT_ID)?;
     let out_dim = preparation.output_dim();
@@ -90,7 +98,7 @@ pub(super) fn finish(
             .map_err(CollectionError::from)?,
     };
     let rejects: String = journal
-        .rejects()
+        .sorted_rejects()
         .iter()
         .map(|reject| serde_json::to_string(reject).unwrap_or_default() + "\n")
         .collect();
@@ -164,17 +172,21 @@ impl Spool {
 }
 
 /// Fits the preparation on the spooled tokens.
-fn fit(spool: &Spool, model: &Model, options: &IndexOptions) -> Result<Preparation, IngestError> {
+fn fit(
+    spool: &Spool,
+    model: &Model,
+    options: &IndexOptions,
+    generic: Option<&Preparation>,
+) -> Result<Preparation, IngestError> {
     let dim = model.spec.hidden_size;
     let Source::Own(method) = &options.prepare else { return Ok(Preparation::none(dim)) };
-    let generic = generic_preparation(model)?;
     let mut moments = Moments::empty(dim);
     // A few blocks at a time in parallel, merged in order.
     for blocks in spool.blocks(dim).chunks(rayon::current_num_threads().max(1) * 2) {
         let parts: Vec<Moments> = blocks.par_iter().map(|block| Moments::of_rows(block, dim)).collect();
         parts.iter().for_each(|part| moments.merge(part));
     }
-    let mut fitted = Preparation::fit(method, &moments, generic.as_ref())?;
+    let mut fitted = Preparation::fit(method, &moments, generic)?;
     fitted.fitted_on = "collection".to_owned();
     Ok(fitted)
 }

@@ -1,4 +1,4 @@
-//! `--dry-run`: what an index command would do, from the headers of the images and a timed run of the model.
+//! `--dry-run`: what an index command would do, from the images' digests and headers and a timed run of the model.
 
 use std::collections::HashSet;
 use std::time::Instant;

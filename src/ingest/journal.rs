@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{IngestError, SourceFile, Sources};
 use crate::collection::{Draft, bytes_of_path};
-use crate::storage::{AppendFile, StorageError};
+use crate::storage::{AppendFile, Map, StorageError};
 
 /// Digits of BLAKE3 behind a line.
 const CHECK_DIGITS: usize = 16;
@@ -60,6 +60,8 @@ pub(super) struct Embedded {
     pub spooled: (u64, u64),
     /// Bytes of the spool of scales: first and count, 0 where vectors have none.
     pub scales: (u64, u64),
+    /// BLAKE3 of both.
+    pub spool_check: String,
     pub views: Vec<ViewRecord>,
 }
 
@@ -113,6 +115,7 @@ pub(super) struct Journal {
     folder: PathBuf,
     records: Vec<Record>,
     rejects: Vec<Reject>,
+    patches: u64,
     unsynced: u64,
 }
 
@@ -126,7 +129,9 @@ impl Journal {
         let mut scales = AppendFile::open(&folder.join("scales.spool"))?;
         let text = std::fs::read(folder.join("journal.jsonl"))
             .map_err(StorageError::at("read", &folder.join("journal.jsonl")))?;
-        let (records, ends, whole) = parse(&text, spool.len(), scales.len());
+        let spooled = [Map::open(&folder.join("vectors.spool"))?, Map::open(&folder.join("scales.spool"))?];
+        let (records, ends, whole) = parse(&text, &spooled[0], &spooled[1]);
+        drop(spooled);
         lines.truncate(whole)?;
         spool.truncate(ends.0)?;
         scales.truncate(ends.1)?;
@@ -144,6 +149,7 @@ impl Journal {
             folder,
             records: Vec::new(),
             rejects: sources.rejects.clone(),
+            patches: 0,
             unsynced: 0,
         };
         let mut kept = HashSet::new();
@@ -163,6 +169,7 @@ impl Journal {
             let scales: &[u8] = bytemuck::cast_slice(scales);
             embedded.spooled = (self.spool.len(), vectors.len() as u64);
             embedded.scales = (self.scales.len(), scales.len() as u64);
+            embedded.spool_check = spool_check(vectors, scales);
             self.spool.append(vectors)?;
             self.scales.append(scales)?;
             self.unsynced += vectors.len() as u64;
@@ -182,6 +189,9 @@ impl Journal {
         if let Outcome::Rejected { reason, message } = &record.outcome {
             let path = String::from_utf8_lossy(&record.path.bytes()).into_owned();
             self.rejects.push(Reject { path, reason: reason.clone(), message: message.clone() });
+        }
+        if let Outcome::Done(embedded) = &record.outcome {
+            self.patches += embedded.patches();
         }
         self.records.push(record);
     }
@@ -215,6 +225,13 @@ impl Journal {
         &self.rejects
     }
 
+    /// Those in order of their paths: in which order they were found leaves no trace.
+    pub fn sorted_rejects(&self) -> Vec<Reject> {
+        let mut rejects = self.rejects.clone();
+        rejects.sort_by(|a, b| a.path.cmp(&b.path));
+        rejects
+    }
+
     /// Images that will be in the collection.
     pub fn indexed(&self) -> usize {
         let kept = |record: &&Record| !matches!(record.outcome, Outcome::Rejected { .. });
@@ -223,11 +240,7 @@ impl Journal {
 
     /// Patches stored.
     pub fn patches(&self) -> u64 {
-        let patches = |record: &Record| match &record.outcome {
-            Outcome::Done(embedded) => embedded.patches(),
-            _ => 0,
-        };
-        self.records.iter().map(patches).sum()
+        self.patches
     }
 
     /// The spooled vectors.
@@ -247,17 +260,32 @@ fn line(record: &Record) -> String {
     format!("{json}\t{}\n", &check[..CHECK_DIGITS])
 }
 
-/// The records before the first line that is not whole, the ends of the spools that they vouch for, and the length of
-/// the lines they stand on.
-fn parse(text: &[u8], spool: u64, scales: u64) -> (Vec<Record>, (u64, u64), u64) {
+/// Digits of BLAKE3 of what an image spooled.
+fn spool_check(vectors: &[u8], scales: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(vectors).update(scales);
+    hasher.finalize().to_hex()[..CHECK_DIGITS].to_owned()
+}
+
+/// The records before the first line that is not whole, or whose vectors are not; the ends of the spools that they
+/// vouch for, and the length of the lines they stand on. Vectors that were synced before later ones came are not read
+/// again.
+fn parse(text: &[u8], spool: &[u8], scales: &[u8]) -> (Vec<Record>, (u64, u64), u64) {
     let mut records = Vec::new();
     let (mut ends, mut whole) = ((0, 0), 0u64);
     for line in text.split_inclusive(|&byte| byte == b'\n') {
         let Some(record) = parse_line(line) else { break };
         if let Outcome::Done(embedded) = &record.outcome {
             let next = (embedded.spooled.0 + embedded.spooled.1, embedded.scales.0 + embedded.scales.1);
-            if embedded.spooled.0 < ends.0 || next.0 > spool || next.1 > scales {
+            if embedded.spooled.0 < ends.0 || next.0 > spool.len() as u64 || next.1 > scales.len() as u64 {
                 break;
+            }
+            if next.0 + 2 * SYNC_BYTES >= spool.len() as u64 {
+                let vectors = &spool[embedded.spooled.0 as usize..next.0 as usize];
+                let scales = &scales[embedded.scales.0 as usize..next.1 as usize];
+                if spool_check(vectors, scales) != embedded.spool_check {
+                    break;
+                }
             }
             ends = next;
         }

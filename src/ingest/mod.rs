@@ -5,17 +5,19 @@ mod error;
 mod finish;
 mod forecast;
 mod journal;
+mod moments;
 mod pipeline;
 mod source;
 mod views;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::IngestError;
 pub use forecast::{Forecast, forecast};
 pub use journal::Reject;
+pub use moments::moments;
 use patchdex_format::{ModelBinding, PreparationEntry, TilePlan, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
 pub use views::{View, views};
@@ -23,7 +25,7 @@ pub use views::{View, views};
 use crate::collection::{self, Collection, Draft, MODEL_PREPARATION, bytes_of_path};
 use crate::dims::{Method, Preparation, Source};
 use crate::index::RowKind;
-use crate::metric::Metric;
+use crate::metric::{METRICS, Metric};
 use crate::model::Model;
 use crate::picture::Limits;
 use crate::storage::StorageError;
@@ -53,6 +55,25 @@ pub struct IndexOptions {
     pub memory_bytes: u64,
     /// What decoding may take on.
     pub limits: Limits,
+}
+
+impl IndexOptions {
+    /// What `patchdex index` does when nothing else is said.
+    pub fn new(out: PathBuf, threads: usize) -> Self {
+        Self {
+            out,
+            long_side_px: 518,
+            tiles: None,
+            prepare: Source::Model,
+            vectors: RowKind::DEFAULT,
+            metric: METRICS[0],
+            keep_raw: false,
+            threads,
+            batch: 1,
+            memory_bytes: 1 << 30,
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// How far the work is.
@@ -105,7 +126,12 @@ pub fn index(
 ) -> Result<Summary, IngestError> {
     any_image(sources)?;
     let preparation = fixed_preparation(model, options)?;
-    let stamp = stamp(sources, model, options, preparation.as_ref());
+    // Read now, not after hours of embedding: it may be damaged.
+    let generic = match options.prepare {
+        Source::Own(Method::Whiten) => generic_preparation(model)?,
+        _ => None,
+    };
+    let stamp = stamp(sources, model, options, preparation.as_ref().or(generic.as_ref()));
     let draft = match Draft::begin(&options.out, &stamp)? {
         Ok(draft) => draft,
         Err(manifest) => return unchanged(sources, options, &manifest),
@@ -128,8 +154,12 @@ pub fn index(
     let embedded_views = pipeline::run(sources, model, &encoding, &mut journal, stop, &mut status, progress)?;
     status.stage = Some("writing");
     progress(&status);
-    let (images, rejects) = (journal.indexed(), journal.rejects().to_vec());
-    finish::finish(draft, journal, sources, model, options, preparation, stamp)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(IngestError::Interrupted { done: status.done, images: status.images });
+    }
+    let (images, rejects) = (journal.indexed(), journal.sorted_rejects());
+    let fitting = finish::Fitting { fixed: preparation, generic };
+    finish::finish(draft, journal, sources, model, options, fitting, stamp)?;
     Ok(Summary { status, images, rejects, embedded_views, unchanged: false })
 }
 
@@ -199,7 +229,7 @@ fn read_preparation(path: &std::path::Path, fitted_on: &str) -> Result<Preparati
 }
 
 /// What makes two index commands the same: inputs, model and options that change what is stored.
-fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, fixed: Option<&Preparation>) -> String {
+fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, given: Option<&Preparation>) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
@@ -209,7 +239,7 @@ fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, fixed: Option
     for text in [&model.digest, &model.output, &options.prepare.to_string(), &format!("{:?}", model.inputs)] {
         add(text);
     }
-    add(&fixed.map(Preparation::digest).unwrap_or_default());
+    add(&given.map(Preparation::digest).unwrap_or_default());
     add(&format!("{:?} {:?} {}", view_plan(options), model.spec.image, options.keep_raw));
     add(&format!("{} {} {:?}", options.vectors.name, options.metric.name, options.limits));
     hasher.finalize().to_hex().to_string()

@@ -4,6 +4,7 @@
 //! into the order of the list, so that what is stored does not depend on the number of threads.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -76,6 +77,8 @@ enum Arrival {
     Settled { place: usize, outcome: Outcome, held_bytes: u64 },
     /// The model failed: the whole run ends.
     Failed(ModelError),
+    /// A worker panicked: so does it.
+    Died,
 }
 
 /// Embeds what the journal does not have. Returns the number of views that went through the model.
@@ -97,7 +100,6 @@ pub(super) fn run(
     let options = encoding.options;
     let threads = options.threads.max(1).min(files.len().max(1) * 4);
     let budget = Budget::new(options.memory_bytes);
-    let known = journal.contents();
     let halted = AtomicBool::new(false);
     let stopped = || stop.load(Ordering::Relaxed) || halted.load(Ordering::Relaxed);
 
@@ -107,15 +109,20 @@ pub(super) fn run(
         let (arrive_out, arrive_in) = bounded::<Arrival>(threads * 4);
         {
             let (budget, files, arrive_out) = (&budget, &files, arrive_out.clone());
-            scope.spawn(move || read(files, known, options, budget, &stopped, &read_out, &arrive_out));
+            let reader = Reader { model, options, known: journal.contents() };
+            scope.spawn(move || {
+                guarded(&arrive_out, || reader.run(files, budget, &stopped, &read_out, &arrive_out));
+            });
         }
         for _ in 0..threads.div_ceil(2) {
             let (read_in, batch_out, arrive_out) = (read_in.clone(), batch_out.clone(), arrive_out.clone());
-            scope.spawn(move || decode(&read_in, model, options, &batch_out, &arrive_out));
+            scope.spawn(move || {
+                guarded(&arrive_out, || decode(&read_in, model, options, &batch_out, &arrive_out))
+            });
         }
         for _ in 0..threads {
             let (batch_in, arrive_out) = (batch_in.clone(), arrive_out.clone());
-            scope.spawn(move || embed(model, &batch_in, encoding, &arrive_out));
+            scope.spawn(move || guarded(&arrive_out, || embed(model, &batch_in, encoding, &arrive_out)));
         }
         drop((read_in, batch_out, batch_in, arrive_out));
         let mut writer = Writer {
@@ -143,61 +150,79 @@ pub(super) fn run(
     })
 }
 
-/// Reads files in order and recognises copies: the first of equal files is the original, whatever the threads do.
-fn read(
-    files: &[&SourceFile],
-    mut known: HashMap<String, PathText>,
-    options: &IndexOptions,
-    budget: &Budget,
-    stopped: &dyn Fn() -> bool,
-    out: &Sender<ReadImage>,
-    arrive: &Sender<Arrival>,
-) {
-    for (place, file) in files.iter().enumerate() {
-        if stopped() {
-            return;
-        }
-        let sent = match read_one(file, &mut known, options) {
-            Ok((bytes, content, held_bytes)) => {
-                budget.acquire(held_bytes);
-                out.send(ReadImage { place, bytes, content, held_bytes }).is_ok()
+/// A worker that panics ends the run with an error: nobody must wait for what it held.
+fn guarded(arrive: &Sender<Arrival>, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        // Nobody is left to tell only when the run has ended already.
+        let _ = arrive.send(Arrival::Died);
+    }
+}
+
+/// Reads files and recognises copies: the first of equal files is the original, whatever the other threads do.
+struct Reader<'a> {
+    model: &'a Model,
+    options: &'a IndexOptions,
+    /// The first image of each content.
+    known: HashMap<String, PathText>,
+}
+
+impl Reader<'_> {
+    /// Reads all files in order.
+    fn run(
+        mut self,
+        files: &[&SourceFile],
+        budget: &Budget,
+        stopped: &dyn Fn() -> bool,
+        out: &Sender<ReadImage>,
+        arrive: &Sender<Arrival>,
+    ) {
+        for (place, file) in files.iter().enumerate() {
+            if stopped() {
+                return;
             }
-            Err(outcome) => arrive.send(Arrival::Settled { place, outcome, held_bytes: 0 }).is_ok(),
-        };
-        if !sent {
-            return;
+            let sent = match self.read(file) {
+                Ok((bytes, content, held_bytes)) => {
+                    budget.acquire(held_bytes);
+                    out.send(ReadImage { place, bytes, content, held_bytes }).is_ok()
+                }
+                Err(outcome) => arrive.send(Arrival::Settled { place, outcome, held_bytes: 0 }).is_ok(),
+            };
+            if !sent {
+                return;
+            }
         }
     }
+
+    /// Bytes and digest of a file, and the memory that the work on it holds; or what else becomes of it.
+    fn read(&mut self, file: &SourceFile) -> Result<(Vec<u8>, String, u64), Outcome> {
+        let limits = &self.options.limits;
+        if file.bytes > limits.max_file_bytes {
+            let (bytes, max_file_bytes) = (file.bytes, limits.max_file_bytes);
+            return Err(rejected(PictureError::FileTooLarge { bytes, max_file_bytes }));
+        }
+        let bytes = std::fs::read(&file.path).map_err(|error| Outcome::Rejected {
+            reason: "unreadable".to_owned(),
+            message: format!("cannot be read: {error}"),
+        })?;
+        let content = blake3::hash(&bytes).to_hex().to_string();
+        if let Some(of) = self.known.get(&content) {
+            return Err(Outcome::Duplicate { content, of: of.clone() });
+        }
+        let header = picture::header(&bytes, limits).map_err(rejected)?;
+        self.known.insert(content.clone(), PathText::of(&bytes_of_path(&file.relative)));
+        let views = views(header.width, header.height, &view_plan(self.options), self.model);
+        let held_bytes =
+            bytes.len() as u64 + header.decode_bytes + views_bytes(&views, self.model, self.options);
+        Ok((bytes, content, held_bytes))
+    }
 }
 
-fn read_one(
-    file: &SourceFile,
-    known: &mut HashMap<String, PathText>,
-    options: &IndexOptions,
-) -> Result<(Vec<u8>, String, u64), Outcome> {
-    let unreadable = |message: String| Outcome::Rejected { reason: "unreadable".to_owned(), message };
-    if file.bytes > options.limits.max_file_bytes {
-        let message = format!(
-            "{} bytes are too many (limit: {}): shrink the image or raise the limit",
-            file.bytes, options.limits.max_file_bytes
-        );
-        return Err(Outcome::Rejected { reason: "too_large".to_owned(), message });
-    }
-    let bytes = std::fs::read(&file.path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    let content = blake3::hash(&bytes).to_hex().to_string();
-    if let Some(of) = known.get(&content) {
-        return Err(Outcome::Duplicate { content, of: of.clone() });
-    }
-    let header = picture::header(&bytes, &options.limits).map_err(rejected)?;
-    known.insert(content.clone(), PathText::of(&bytes_of_path(&file.relative)));
-    // File, decoder, pixels, and about as much again for the views' tensors.
-    let held_bytes = bytes.len() as u64 + header.decode_bytes + view_bytes(options);
-    Ok((bytes, content, held_bytes))
-}
-
-/// Tensors and tokens of one view, about.
-fn view_bytes(options: &IndexOptions) -> u64 {
-    u64::from(options.long_side_px).pow(2) * 3 * 4 * 2
+/// The tensor of one batch, and the tokens of all views twice: as they arrive, and joined to be written.
+fn views_bytes(views: &[View], model: &Model, options: &IndexOptions) -> u64 {
+    let largest = views.iter().map(|view| u64::from(view.width_px) * u64::from(view.height_px)).max();
+    let batch = options.batch.clamp(1, views.len().max(1)) as u64;
+    let patches: u64 = views.iter().map(|view| view.grid.len() as u64).sum();
+    largest.unwrap_or(0) * 3 * 4 * batch + patches * model.spec.hidden_size as u64 * 4 * 2
 }
 
 fn rejected(error: PictureError) -> Outcome {
@@ -337,6 +362,7 @@ impl Writer<'_> {
                     self.open.insert(place, Waiting::Settled(outcome, held_bytes));
                 }
                 Arrival::Failed(error) => return Err(error.into()),
+                Arrival::Died => return Err(IngestError::WorkerDied),
             }
             while self.write_next()? {
                 status.done = self.journal.done();
@@ -384,6 +410,7 @@ impl Writer<'_> {
                     height: image.height,
                     spooled: (0, 0),
                     scales: (0, 0),
+                    spool_check: String::new(),
                     views: image.views.iter().map(record).collect(),
                 };
                 (Outcome::Done(embedded), vectors.concat(), scales.concat(), image.held_bytes)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use walkdir::WalkDir;
@@ -183,8 +183,12 @@ pub(super) fn modified_ns(about: &Metadata) -> i64 {
 
 fn absolute(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    // `a/./b` and `a/` become `a/b` and `a`; links stay as they are.
-    whole.components().collect()
+    // `a/./b` and `a/` become `a/b` and `a`; links stay as they are, unless a path goes up through them.
+    let plain: PathBuf = whole.components().collect();
+    match plain.components().any(|part| part == Component::ParentDir) {
+        true => std::fs::canonicalize(&plain).unwrap_or(plain),
+        false => plain,
+    }
 }
 
 fn has_image_extension(path: &Path) -> bool {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::hub;
+
 /// The model that is used when none is named.
 pub const DEFAULT_MODEL: &str = "dinov2-small-b7";
 
@@ -15,14 +17,17 @@ pub fn cache_dir() -> PathBuf {
         .join("patchdex")
 }
 
-/// The folder of a model: `model` itself when it is one, else a name among the installed models.
+/// The folder of a model: `model` itself when it is one, else a name among the installed and the pulled models.
 pub fn model_dir(model: &str) -> PathBuf {
     let path = Path::new(model);
     let named = cache_dir().join("models").join(model);
-    if !path.join("config.json").is_file() && path.components().count() == 1 && named.is_dir() {
-        named
-    } else {
-        path.to_owned()
+    if path.join("config.json").is_file() {
+        return path.to_owned();
+    }
+    match path.components().count() {
+        1 if named.is_dir() => named,
+        2 => hub::cached_folder(&hub::HubOptions::from_env(), model).unwrap_or_else(|| path.to_owned()),
+        _ => path.to_owned(),
     }
 }
 

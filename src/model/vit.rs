@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::hub::is_external_data;
 use super::onnx::{Graph, GraphFacts, Port};
 use super::{ModelError, ModelSpec, Runtime, SizeRule};
-use crate::storage::Map;
+use crate::storage::{Map, StorageError};
 
 /// Side of the picture that shows how many prefix tokens a graph has, in patches.
 const PROBE_PATCHES: u32 = 4;
@@ -225,14 +226,26 @@ impl Session {
     }
 }
 
+/// Files of tensors beside the graph, in order of their names.
+fn external_data(graph: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let (folder, name) = (graph.parent().unwrap_or(Path::new(".")), graph.file_name().unwrap_or_default());
+    let entries = std::fs::read_dir(folder).map_err(StorageError::at("read", folder))?;
+    let belongs = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        is_external_data(&file, &name.to_string_lossy())
+    };
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(belongs).collect();
+    found.sort();
+    Ok(found)
+}
+
 /// BLAKE3 of the graph, then of its external data where there is some.
 fn digest(graph: &Path) -> Result<String, ModelError> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&Map::open(graph)?);
-    let mut data = graph.as_os_str().to_owned();
-    data.push("_data");
-    if Path::new(&data).is_file() {
-        hasher.update(&Map::open(Path::new(&data))?);
+    for path in external_data(graph)? {
+        let data = Map::open(&path)?;
+        hasher.update(&(data.len() as u64).to_le_bytes()).update(&data);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -45,7 +45,7 @@ pub enum PictureError {
     /// More pixels than the limits allow.
     #[error(
         "{width}x{height} pixels are too many (limits: {max_side_px} a side, {max_pixels} in all): \
-         shrink the image or raise the limit"
+         shrink the image, or index with a higher --max-pixels"
     )]
     TooLarge {
         /// Width in pixels that the header claims.
@@ -58,7 +58,7 @@ pub enum PictureError {
         max_pixels: u64,
     },
     /// More bytes than the limits allow.
-    #[error("the file has {bytes} bytes, the limit is {max_file_bytes}: shrink the image or raise the limit")]
+    #[error("the file has {bytes} bytes, the limit is {max_file_bytes}: shrink the image")]
     FileTooLarge {
         /// Length of the file.
         bytes: u64,

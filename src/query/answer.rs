@@ -16,7 +16,7 @@ pub struct Answer {
     pub timing_ms: TimingMs,
     /// Best first.
     pub hits: Vec<Hit>,
-    /// One for each hit: how similar each patch of the image is. Not part of the JSON.
+    /// One for each hit. Not part of the JSON.
     #[serde(skip)]
     pub evidence: Vec<Evidence>,
 }
@@ -53,9 +53,13 @@ pub struct TimingMs {
     pub total: f64,
 }
 
-/// How similar each patch of a hit's image is to the query.
+/// Which image a hit is in, and how similar each of its patches is to the query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
+    /// Path relative to the collection's root: bytes, `/`-separated.
+    pub path: Vec<u8>,
+    /// BLAKE3 of the image file when it was indexed.
+    pub content: [u8; 32],
     /// Where the patches lie in the image.
     pub grid: Grid,
     /// Best similarity with any token, a patch each, row-major.

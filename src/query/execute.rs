@@ -1,12 +1,12 @@
 //! Runs a plan: candidates, placements, hits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
 use super::candidates::{Candidate, Ranking, rank};
-use super::placement::{Placement, Scene};
+use super::placement::{FUSION, Placement, Scene};
 use super::suppress::keep_best;
 use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, TimingMs};
 use crate::collection::Collection;
@@ -15,8 +15,6 @@ use crate::segment::OpenSegmentError;
 
 /// A further box in the same image must score at least this share of the image's best.
 const FURTHER_BOX_SHARE: f32 = 0.8;
-/// Weights of the stages in the fused score.
-const FUSION: StageScores = StageScores { vote: 0.25, maxsim: 0.25, geometry: 0.5 };
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +47,7 @@ impl Fault for QueryError {
 /// A hit before it is ranked.
 struct Found {
     hit: Hit,
-    evidence: Option<Evidence>,
+    evidence: Evidence,
 }
 
 /// Answers a query of one or several boxes of the same object. `image` names the query image in the answer. Runs on
@@ -106,15 +104,18 @@ fn locate(candidate: &Candidate<'_>, ranking: &Ranking<'_>, tokens: &QueryTokens
     // A place of which less than a quarter is inside the image shows too little to be judged.
     placements.retain(|placement| visible(placement).area() > 0.25 * placement.place(&tokens.bbox).area());
     let placements = keep_best(placements, plan.boxes_per_image, visible);
-    let score = |placement: &Placement| {
-        FUSION.vote * placement.vote + FUSION.maxsim * candidate.maxsim + FUSION.geometry * placement.geometry
+    let score = |placement: &Placement| placement.worth() + FUSION.maxsim * candidate.maxsim;
+    let (Some(best), Some((grid, similarity))) = (placements.first().map(score), scene.similarity_map())
+    else {
+        return Vec::new();
     };
-    let Some(best) = placements.first().map(score) else { return Vec::new() };
-    let evidence = scene.similarity_map().map(|(grid, similarity)| Evidence { grid, similarity });
+    let (path, content) = (candidate.image.path.to_vec(), candidate.image.row.content);
+    let evidence = Evidence { path, content, grid, similarity };
     placements
         .iter()
-        .filter(|placement| score(placement) >= FURTHER_BOX_SHARE * best || score(placement) == best)
-        .map(|placement| Found {
+        .enumerate()
+        .filter(|(at, placement)| *at == 0 || score(placement) >= FURTHER_BOX_SHARE * best)
+        .map(|(_, placement)| Found {
             hit: Hit {
                 rank: 0,
                 image: candidate.image.path_text(),
@@ -137,19 +138,12 @@ fn fuse(found: Vec<Found>, plan: &Plan, several: bool) -> Vec<Found> {
     if !several {
         return found;
     }
-    let mut order: Vec<String> = Vec::new();
-    let mut by_image: HashMap<String, Vec<Found>> = HashMap::new();
+    let mut by_image: BTreeMap<Vec<u8>, Vec<Found>> = BTreeMap::new();
     for item in found {
-        let image = item.hit.image.clone();
-        let list = by_image.entry(image.clone()).or_default();
-        if list.is_empty() {
-            order.push(image);
-        }
-        list.push(item);
+        by_image.entry(item.evidence.path.clone()).or_default().push(item);
     }
-    order
-        .iter()
-        .filter_map(|image| by_image.remove(image))
+    by_image
+        .into_values()
         .flat_map(|mut list| {
             list.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score));
             keep_best(list, plan.boxes_per_image, |item| item.hit.bbox)
@@ -159,35 +153,32 @@ fn fuse(found: Vec<Found>, plan: &Plan, several: bool) -> Vec<Found> {
 
 /// Images with the same bytes as a found one are found too.
 fn with_copies(collection: &Collection, found: Vec<Found>) -> Result<Vec<Found>, QueryError> {
-    let mut copies: HashMap<String, Vec<String>> = HashMap::new();
+    let mut copies: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
     for segment in collection.segments() {
         for image in segment.images() {
             let image = image?;
             if image.row.same_as as usize != image.index {
-                let original = segment.image(image.row.same_as as usize)?.path_text();
-                copies.entry(original).or_default().push(image.path_text());
+                copies.entry(segment.image(image.row.same_as as usize)?.path).or_default().push(image.path);
             }
         }
     }
     let expand = |item: Found| {
-        let paths = copies.get(&item.hit.image).cloned().unwrap_or_default();
-        let twins: Vec<Found> = paths
-            .into_iter()
-            .map(|image| Found { hit: Hit { image, ..item.hit.clone() }, evidence: item.evidence.clone() })
-            .collect();
+        let paths = copies.get(item.evidence.path.as_slice());
+        let twin = |path: &&[u8]| Found {
+            hit: Hit { image: String::from_utf8_lossy(path).into_owned(), ..item.hit.clone() },
+            evidence: Evidence { path: path.to_vec(), ..item.evidence.clone() },
+        };
+        let twins: Vec<Found> = paths.into_iter().flatten().map(twin).collect();
         std::iter::once(item).chain(twins)
     };
     Ok(found.into_iter().flat_map(expand).collect())
 }
 
 fn ranked(mut found: Vec<Found>, top: usize) -> (Vec<Hit>, Vec<Evidence>) {
-    found.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score).then_with(|| a.hit.image.cmp(&b.hit.image)));
+    found.sort_by(|a, b| {
+        b.hit.score.total_cmp(&a.hit.score).then_with(|| a.evidence.path.cmp(&b.evidence.path))
+    });
     found.truncate(top);
-    let empty = || Evidence {
-        grid: crate::core::Grid { area: Bbox::new(0.0, 0.0, 0.0, 0.0), rows: 0, cols: 0 },
-        similarity: Vec::new(),
-    };
-    let rank =
-        |(at, item): (usize, Found)| (Hit { rank: at + 1, ..item.hit }, item.evidence.unwrap_or_else(empty));
+    let rank = |(at, item): (usize, Found)| (Hit { rank: at + 1, ..item.hit }, item.evidence);
     found.into_iter().enumerate().map(rank).unzip()
 }

@@ -5,7 +5,7 @@ use ndarray::Array2;
 
 use super::QueryTokens;
 use super::candidates::{Candidate, Ranking};
-use crate::core::{Bbox, Grid, Match};
+use crate::core::{Bbox, Grid, Match, StageScores};
 use crate::index::similarities;
 
 /// Matches of one token that vote, best first.
@@ -17,6 +17,8 @@ const REACH: f32 = 1.0;
 /// What it costs in similarity that a patch lies one patch away from where it is expected. Without a cost, places that
 /// differ by less than the reach would count alike, and boxes would fit no better than that.
 const PULL: f32 = 0.1;
+/// Weights of the stages in the fused score.
+pub(super) const FUSION: StageScores = StageScores { vote: 0.25, maxsim: 0.25, geometry: 0.5 };
 /// Rounds of refinement.
 const REFINEMENTS: usize = 3;
 
@@ -33,6 +35,11 @@ pub(super) struct Placement {
 }
 
 impl Placement {
+    /// Its part of the fused score; the rest is the same for all places of an image.
+    pub fn worth(&self) -> f32 {
+        FUSION.vote * self.vote + FUSION.geometry * self.geometry
+    }
+
     fn at(&self, x: f32, y: f32) -> (f32, f32) {
         (self.scale * x + self.dx, self.scale * y + self.dy)
     }
@@ -98,7 +105,7 @@ impl<'a> Scene<'a> {
                 }
             }
         }
-        found.sort_by(|a, b| (b.geometry + b.vote).total_cmp(&(a.geometry + a.vote)));
+        found.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
         found
     }
 
@@ -256,7 +263,7 @@ impl<'a> Scene<'a> {
                 break;
             }
             let next = self.judged(view, scale, dx, dy);
-            if next.geometry + next.vote <= placement.geometry + placement.vote {
+            if next.worth() <= placement.worth() {
                 break;
             }
             placement = next;

@@ -35,7 +35,7 @@ pub struct PageInput<'a> {
     /// The command that asked.
     pub command: &'a str,
     /// The picture of a hit, or why it cannot be shown.
-    pub picture_of: &'a dyn Fn(&str) -> Result<Picture, String>,
+    pub picture_of: &'a dyn Fn(&Evidence) -> Result<Picture, String>,
 }
 
 /// One self-contained HTML page.
@@ -139,7 +139,7 @@ fn card(hit: &Hit, evidence: &Evidence, range: Range, input: &PageInput<'_>) -> 
     html! {
         article.hit tabindex="0" data-hit=(hit.rank) aria-label={ "Rank " (hit.rank) ": " (hit.image) } {
             figure {
-                @match (input.picture_of)(&hit.image) {
+                @match (input.picture_of)(evidence) {
                     Ok(picture) => div.stage {
                         img src=(jpeg(&picture)) alt=(hit.image);
                         @if let Some(heat) = heat::picture(evidence, range) {
@@ -235,13 +235,15 @@ mod tests {
                 matches: vec![found],
             }],
             evidence: vec![Evidence {
+                path: image.as_bytes().to_vec(),
+                content: [0; 32],
                 grid: Grid { area: Bbox::of_image(8, 8), rows: 1, cols: 1 },
                 similarity: vec![0.5],
             }],
         }
     }
 
-    fn page(answer: &Answer, picture_of: &dyn Fn(&str) -> Result<Picture, String>) -> String {
+    fn page(answer: &Answer, picture_of: &dyn Fn(&Evidence) -> Result<Picture, String>) -> String {
         let query_picture = &Picture { width: 8, height: 8, rgb: vec![90; 192] };
         let (collection, model, preparation, version, command) = ("c", "m", "whiten", "1", "patchdex query");
         answer_page(&PageInput {
@@ -258,7 +260,7 @@ mod tests {
 
     #[test]
     fn names_are_text_and_never_markup() {
-        let text = page(&answer("<script>alert(1)</script>\"'&.jpg"), &|name| Err(format!("<b>{name}")));
+        let text = page(&answer("<script>alert(1)</script>\"'&.jpg"), &|_| Err("<b>gone".to_owned()));
         assert!(!text.contains("<script>alert") && !text.contains("<b><"), "{text}");
         assert!(text.contains("&lt;script&gt;alert(1)"));
     }

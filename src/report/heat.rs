@@ -57,10 +57,14 @@ mod tests {
     use super::*;
     use crate::core::{Bbox, Grid};
 
+    fn evidence(grid: Grid, similarity: Vec<f32>) -> Evidence {
+        Evidence { path: vec![], content: [0; 32], grid, similarity }
+    }
+
     #[test]
     fn more_alike_is_brighter_and_the_ends_are_the_ends() {
         let grid = Grid { area: Bbox::of_image(40, 10), rows: 1, cols: 4 };
-        let evidence = Evidence { grid, similarity: vec![-1.0, 0.2, 0.6, 1.0] };
+        let evidence = evidence(grid, vec![-1.0, 0.2, 0.6, 1.0]);
         let range = Range::of(std::slice::from_ref(&evidence));
         assert_eq!(range, Range { low: 0.6, high: 1.0 });
         let range = Range { low: 0.0, high: 1.0 };
@@ -74,6 +78,6 @@ mod tests {
     #[test]
     fn no_patches_give_no_picture() {
         let grid = Grid { area: Bbox::of_image(0, 0), rows: 0, cols: 0 };
-        assert!(picture(&Evidence { grid, similarity: vec![] }, Range::of(&[])).is_none());
+        assert!(picture(&evidence(grid, vec![]), Range::of(&[])).is_none());
     }
 }

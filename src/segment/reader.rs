@@ -189,6 +189,11 @@ impl Segment {
                 && view.area.iter().all(|side| side.is_finite())
                 && view.first_patch.checked_add(view.patches()).is_some_and(|end| end <= patches)
         };
+        if !is_confined(path) {
+            return Err(wrong(FormatError::structure(format!(
+                "the path of image {index} leaves the folder"
+            ))));
+        }
         match views.iter().all(inside) && row.same_as as usize <= index {
             true => Ok(ImageView { index, path, row, views }),
             false => {
@@ -287,6 +292,11 @@ fn kind_of(name: &str) -> Option<&'static str> {
         VECTORS_FILE | RAW_FILE => Some(VECTORS_KIND),
         _ => None,
     }
+}
+
+/// Whether a stored path stays below the collection's root: collections come from other people, too.
+fn is_confined(path: &[u8]) -> bool {
+    path.split(|&byte| byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
 fn map_file(path: &Path, entry: &FileEntry) -> Result<MappedFile, OpenSegmentError> {

@@ -99,6 +99,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     file.commit()
 }
 
+/// Whether `folder` holds nothing but files that killed processes left under construction.
+pub fn is_unfinished_only(folder: &Path) -> bool {
+    let unfinished = |name: &std::ffi::OsStr| name.to_string_lossy().contains(TEMPORARY);
+    std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.flatten().all(|entry| unfinished(&entry.file_name())))
+}
+
 /// Removes files in `folder` that killed processes left under construction. Nobody else may write there.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ mod map;
 use std::path::Path;
 
 pub use append::AppendFile;
-pub use atomic::{NewFile, remove_unfinished, write_atomic};
+pub use atomic::{NewFile, is_unfinished_only, remove_unfinished, write_atomic};
 pub use error::StorageError;
 pub use lock::WriterLock;
 pub use map::Map;

@@ -183,7 +183,13 @@ mod unix {
         assert_eq!((&forecast["images"], &forecast["rejects"]), (&3.into(), &4.into()));
         let again = work.index("photos", "c", &["--json"]).ended(3).json();
         assert_eq!((&again["unchanged"], &again["images"]), (&true.into(), &3.into()));
-        work.run(["verify", "c"]).done();
+        std::fs::rename(work.at("c"), work.at(OsStr::from_bytes(b"c\xff"))).unwrap();
+        for command in ["inspect", "verify"] {
+            let mut named = crate::workspace::patchdex();
+            named.arg(command).arg(work.at(OsStr::from_bytes(b"c\xff"))).arg("--json");
+            let text = crate::workspace::Run::of(&mut named).done().json()["collection"].to_string();
+            assert!(text.contains("c\u{fffd}"), "{text}");
+        }
     }
 
     #[test]
@@ -206,9 +212,12 @@ mod unix {
         assert_eq!(run.json()["images"], 2);
         assert_eq!(run.json()["rejects"][0]["path"], "bro\u{fffd}ken.jpg");
         let mut command = crate::workspace::patchdex();
-        command.current_dir(work.at("")).args(["query", "c", "--json"]).arg(named(b"mo\xffon.png"));
+        command.current_dir(work.at("")).args(["query", "c", "--json", "--html", "page.html"]);
+        command.arg(named(b"mo\xffon.png"));
         let answer = crate::workspace::Run::of(&mut command).done().json();
         assert_eq!(hit_images(&answer)[0], "mo\u{fffd}on.png");
+        let page = std::fs::read_to_string(work.at("page.html")).unwrap();
+        assert!(!page.contains("cannot be shown"), "both pictures are drawn");
         let again = work.index("photos", "c", &["--json"]).ended(3).json();
         assert_eq!(again["unchanged"], true);
         work.run(["verify", "c"]).done();

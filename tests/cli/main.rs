@@ -18,4 +18,5 @@ mod preparation;
 mod query;
 #[cfg(unix)]
 mod resume;
+mod setup;
 mod workspace;

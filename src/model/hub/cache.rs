@@ -101,6 +101,15 @@ pub fn cached(options: &HubOptions) -> Vec<(String, String, PathBuf)> {
     found
 }
 
+/// The folder of `OWNER/NAME` in the cache: the snapshot of its main branch where that is whole, else another one.
+pub fn cached_folder(options: &HubOptions, repo: &str) -> Option<PathBuf> {
+    let snapshots: Vec<_> = cached(options).into_iter().filter(|(name, ..)| name == repo).collect();
+    let main = std::fs::read_to_string(RepoCache::new(&options.cache, repo).folder.join("refs/main"));
+    let main = main.as_deref().map(str::trim).unwrap_or_default();
+    let chosen = snapshots.iter().find(|(_, commit, _)| commit == main).or(snapshots.last());
+    chosen.map(|(_, _, folder)| folder.clone())
+}
+
 /// Whether `text` can be the name of one file inside a folder.
 pub(super) fn is_file_name(text: &str) -> bool {
     let mut parts = Path::new(text).components();

@@ -4,7 +4,7 @@ use super::HubError;
 
 /// Wanted beside the graph where the repository has them. `config.json` is the one that must be there.
 const OPTIONAL: [&str; 6] =
-    ["preprocessor_config.json", "preparation.json", "LICENSE", "LICENSE.md", "LICENSE.txt", "README.md"];
+    ["preprocessor_config.json", "preparation.pdx", "LICENSE", "LICENSE.md", "LICENSE.txt", "README.md"];
 
 /// Says what the graph's tokens are; no model without it.
 const CONFIG: &str = "config.json";
@@ -53,7 +53,7 @@ pub(super) fn onnx_files(listed: &[String]) -> Vec<String> {
 }
 
 /// Tensors over 2 GB, kept beside the graph as `X.onnx_data`, `X.onnx_data_1`, ... or `X.onnx.data`.
-fn is_external_data(file: &str, graph: &str) -> bool {
+pub(in crate::model) fn is_external_data(file: &str, graph: &str) -> bool {
     let Some(suffix) = file.strip_prefix(graph) else { return false };
     let numbered = |rest: &str| rest.strip_prefix('_').is_some_and(is_number);
     suffix == ".data" || suffix.strip_prefix("_data").is_some_and(|rest| rest.is_empty() || numbered(rest))

@@ -12,8 +12,9 @@ mod options;
 mod pull;
 mod request;
 
-pub use cache::cached;
+pub use cache::{cached, cached_folder};
 pub use error::HubError;
+pub(super) use files::is_external_data;
 pub use options::HubOptions;
 pub use pull::pull;
 
