@@ -73,6 +73,7 @@ def main():
     shutil.rmtree(OUT, ignore_errors=True)
     tokens_of("sound")
     tokens_of("sound_at_56_px", shape=["batch", 3, 56, 56], out=["batch", 196, DIM])
+    tokens_of("batch_of_eight", shape=[8, 3, "height", "width"], out=[8, "tokens", DIM])
     tokens_of("size_not_of_patches", shape=["batch", 3, 54, 54], out=["batch", 169, DIM])
     tokens_of("hidden_size_wrong", config={"hidden_size": 16})
     tokens_of("prefix_wrong", config={"patchdex": {"prefix_tokens": 5}})

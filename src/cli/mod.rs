@@ -1,4 +1,4 @@
-//! The command line: arguments, printing, progress, exit codes. One file a command; one line in [`Command`].
+//! The command line: arguments, printing, progress, exit codes. One file a command; one line in `Command`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the module that prints")]
 
 mod arguments;

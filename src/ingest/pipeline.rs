@@ -270,7 +270,7 @@ fn send_batches(
         let View { width_px, height_px, .. } = views[first];
         let same =
             views[first..].iter().take_while(|view| (view.width_px, view.height_px) == (width_px, height_px));
-        let count = same.count().min(options.batch.max(1));
+        let count = same.count().min(options.batch.clamp(1, model.batch_limit));
         let pixels = views[first..first + count]
             .iter()
             .flat_map(|view| tensor(picture, view.grid.area, width_px, height_px, &model.spec.image))

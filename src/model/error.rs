@@ -101,6 +101,14 @@ pub enum ModelError {
         /// Side of a patch.
         patch_px: u32,
     },
+    /// The graph takes several pictures at once, and no other number.
+    #[error("{} takes {batch} pictures at once, never one; export it with an open batch side or a batch of 1", graph.display())]
+    FixedBatch {
+        /// The graph's file.
+        graph: PathBuf,
+        /// Pictures that it takes.
+        batch: i64,
+    },
     /// An input that the graph has and nobody gave.
     #[error("the graph's input '{name}' has no value; give it as --input {name}=NUMBER")]
     MissingInput {

@@ -39,6 +39,8 @@ pub struct Model {
     pub prefix_tokens: usize,
     /// Input sizes that the graph takes.
     pub sizes: SizeRule,
+    /// Pictures that go through the graph together at most.
+    pub batch_limit: usize,
     /// Inputs and outputs of the graph.
     pub facts: GraphFacts,
     /// Values of the extra inputs.
@@ -84,6 +86,7 @@ impl Model {
         let mut model = Self {
             digest,
             sizes: size_rule(&spec, input)?,
+            batch_limit: batch_limit(&spec, input)?,
             input: input.name.clone(),
             output: output.name.clone(),
             prefix_tokens: spec.prefix_tokens.unwrap_or_default(),
@@ -294,6 +297,14 @@ fn token_output<'a>(
             hidden_size: spec.hidden_size,
         }),
         _ => Ok(port),
+    }
+}
+
+fn batch_limit(spec: &ModelSpec, input: &Port) -> Result<usize, ModelError> {
+    match input.shape[0] {
+        1 => Ok(1),
+        open if open < 1 => Ok(usize::MAX),
+        batch => Err(ModelError::FixedBatch { graph: spec.graph.clone(), batch }),
     }
 }
 

@@ -60,6 +60,20 @@ fn the_model_to_check_is_named_by_place_flag_or_environment() {
 }
 
 #[test]
+fn a_pulled_model_is_named_as_it_is_listed() {
+    let work = Workspace::new();
+    let snapshot = work.at("hub/models--owner--small/snapshots/0123456789");
+    let model = fixture_model("sound");
+    for name in ["config.json", "preprocessor_config.json", "onnx/model.onnx"] {
+        work.write(snapshot.join(name), std::fs::read(model.join(name)).unwrap());
+    }
+    let hub = |arguments: &[&str]| Run::of(patchdex().args(arguments).env("HF_HUB_CACHE", work.at("hub")));
+    assert!(hub(&["model", "list"]).done().stdout.contains("owner/small"));
+    hub(&["model", "check", "owner/small", "--long-side", "56"]).done();
+    hub(&["model", "check", "owner/large"]).refused(1, &["owner/large is no model folder", "model list"]);
+}
+
+#[test]
 fn a_graph_of_one_size_says_so_and_stretches_views_to_it() {
     let text = check(&fixture_model("sound_at_56_px"), &[]).done().stdout;
     assert!(text.contains("56x56 px only"), "{text}");
@@ -74,7 +88,8 @@ fn a_graph_of_one_size_says_so_and_stretches_views_to_it() {
 
 #[test]
 fn models_that_cannot_give_patch_tokens_are_refused_with_the_reason() {
-    let refusals: [(&str, &[&str]); 8] = [
+    let refusals: [(&str, &[&str]); 9] = [
+        ("batch_of_eight", &["model.onnx takes 8 pictures at once", "export it"]),
         ("no_tokens", &["no patch tokens", "'pooled'", "last_hidden_state"]),
         ("no_picture", &["takes no picture", "[batch, 3, height, width]", "'text'"]),
         ("hidden_size_wrong", &["tokens of 8 numbers", "hidden_size 16", "correct config.json"]),
