@@ -1,5 +1,6 @@
 //! `patchdex query`: crop in, boxes out.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -100,6 +101,13 @@ pub(crate) fn ask(
             format!("cannot write {page}: {folder} is no folder; make it, or choose another --html");
         return Err(Failure::new(Kind::NotFound, message));
     }
+    if let Some(page) = question.html.filter(|page| !may_replace(page)) {
+        let message = format!(
+            "{} exists and is not a page; choose another --html, nothing was written",
+            page.display()
+        );
+        return Err(Failure::new(Kind::Invalid, message));
+    }
     let picture = pictures::open(question.image)?;
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let opening = Instant::now();
@@ -115,6 +123,16 @@ pub(crate) fn ask(
         output::message(&format!("wrote {}", html.display()));
     }
     Ok(answer)
+}
+
+/// Whether a page may take this name: nothing has it, or another page. A photograph must not be lost to a slip.
+fn may_replace(path: &Path) -> bool {
+    const START: &[u8] = b"<!DOCTYPE html>";
+    let mut start = [0; START.len()];
+    match std::fs::File::open(path) {
+        Ok(mut file) => file.read_exact(&mut start).is_ok() && start == START,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {

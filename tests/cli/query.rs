@@ -137,6 +137,19 @@ fn a_page_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_page_replaces_a_page_and_nothing_else() {
+    let work = Workspace::new();
+    let picture = work.write("mine.png", std::fs::read(photo("coffee.png")).unwrap());
+    ask("coffee.png", &["--html", picture.to_str().unwrap()])
+        .refused(2, &["mine.png", "choose another --html"]);
+    assert_eq!(std::fs::read(&picture).unwrap(), std::fs::read(photo("coffee.png")).unwrap());
+    let page = work.at("answer.html");
+    for _ in 0..2 {
+        ask("coffee.png", &["--html", page.to_str().unwrap()]).done();
+    }
+}
+
+#[test]
 fn a_box_that_sticks_out_is_cut_to_the_image() {
     let answer = ask("motorcycle_left.png", &["--box", "-100,-50,300,300", "--json"]).done().json();
     assert_eq!(answer["query"]["box"], serde_json::json!([0.0, 0.0, 200.0, 250.0]));
