@@ -146,20 +146,20 @@ impl Manifest {
     /// # Errors
     /// A later version, a checksum that does not match (also after an edit by hand), or fields of the wrong form.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
-        let broken = |what: String| FormatError::structure(what);
-        let text = std::str::from_utf8(bytes).map_err(|_| broken("the manifest is not UTF-8".into()))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| FormatError::structure("the manifest is not UTF-8"))?;
         let mut value: serde_json::Value = serde_json::from_str(text)
-            .map_err(|error| broken(format!("the manifest is not JSON ({error})")))?;
+            .map_err(|error| FormatError::structure(format!("the manifest is not JSON ({error})")))?;
         let version = value.get("format_version").and_then(serde_json::Value::as_u64);
         let found = version.and_then(|version| u32::try_from(version).ok());
-        let found = found.ok_or_else(|| broken("the manifest has no format_version".into()))?;
+        let found = found.ok_or_else(|| FormatError::structure("the manifest has no format_version"))?;
         if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&found) {
             let cause = Cause::Version { found, oldest: OLDEST_VERSION, newest: FORMAT_VERSION };
             return Err(FormatError::file(cause));
         }
         let (body, tail) = text
             .rsplit_once(CHECKSUM_KEY)
-            .ok_or_else(|| broken("the manifest has no checksum in its last line".into()))?;
+            .ok_or_else(|| FormatError::structure("the manifest has no checksum in its last line"))?;
         let checksum = blake3::hash(body.as_bytes()).to_hex();
         if tail != format!("{checksum}\"\n}}\n") {
             return Err(FormatError::file(Cause::Checksum));
@@ -168,9 +168,11 @@ impl Manifest {
             object.remove("checksum");
         }
         let manifest: Self = serde_json::from_value(value)
-            .map_err(|error| broken(format!("a field of the manifest is wrong ({error})")))?;
+            .map_err(|error| FormatError::structure(format!("a field of the manifest is wrong ({error})")))?;
         if let Some(name) = manifest.names().find(|name| !is_plain(name)) {
-            return Err(broken(format!("'{name}' in the manifest is not the name of a file")));
+            return Err(FormatError::structure(format!(
+                "'{name}' in the manifest is not the name of a file"
+            )));
         }
         Ok(manifest)
     }

@@ -92,22 +92,7 @@ pub(crate) fn ask(
 ) -> Result<Answer, Failure> {
     let start = Instant::now();
     // Found out now, not after the work.
-    if let Some(page) = question.html
-        && let Some(folder) =
-            page.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
-    {
-        let (page, folder) = (page.display(), folder.display());
-        let message =
-            format!("cannot write {page}: {folder} is no folder; make it, or choose another --html");
-        return Err(Failure::new(Kind::NotFound, message));
-    }
-    if let Some(page) = question.html.filter(|page| !may_replace(page)) {
-        let message = format!(
-            "{} exists and is not a page; choose another --html, nothing was written",
-            page.display()
-        );
-        return Err(Failure::new(Kind::Invalid, message));
-    }
+    question.html.map_or(Ok(()), check_page)?;
     let picture = pictures::open(question.image)?;
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let opening = Instant::now();
@@ -125,14 +110,25 @@ pub(crate) fn ask(
     Ok(answer)
 }
 
-/// Whether a page may take this name: nothing has it, or another page. A photograph must not be lost to a slip.
-fn may_replace(path: &Path) -> bool {
+/// Whether a page may take this name: its folder is there, and nothing has the name but another page. A photograph must
+/// not be lost to a slip.
+fn check_page(page: &Path) -> Result<(), Failure> {
+    let shown = page.display();
+    if let Some(folder) = page.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        let message = format!(
+            "cannot write {shown}: {} is no folder; make it, or choose another --html",
+            folder.display()
+        );
+        return Err(Failure::new(Kind::NotFound, message));
+    }
     const START: &[u8] = b"<!DOCTYPE html>";
     let mut start = [0; START.len()];
-    match std::fs::File::open(path) {
+    let free = match std::fs::File::open(page) {
         Ok(mut file) => file.read_exact(&mut start).is_ok() && start == START,
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    }
+    };
+    let taken = || format!("{shown} exists and is not a page; choose another --html, nothing was written");
+    free.then_some(()).ok_or_else(|| Failure::new(Kind::Invalid, taken()))
 }
 
 fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {

@@ -26,7 +26,7 @@ pub enum CollectionError {
         unfinished: bool,
     },
     /// The manifest is damaged, edited, or of a later version.
-    #[error("{}: {source}{}", path.display(), manifest_advice(source))]
+    #[error("{}: {source}{}", path.display(), advice(manifest_kind(source)))]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum CollectionError {
         what: String,
     },
     /// The preparation's file is damaged.
-    #[error("{}: {source}{}", path.display(), preparation_advice(source))]
+    #[error("{}: {source}{}", path.display(), advice(source.kind()))]
     Preparation {
         /// The file.
         path: PathBuf,
@@ -100,18 +100,17 @@ pub enum CollectionError {
 }
 
 /// A later version already says what to do.
-fn preparation_advice(source: &PreparationError) -> &'static str {
-    match source.kind() {
+fn advice(kind: Kind) -> &'static str {
+    match kind {
         Kind::Incompatible => "",
         _ => "; restore it from a copy, or index again into another folder",
     }
 }
 
-/// A later version already says what to do.
-fn manifest_advice(source: &FormatError) -> &'static str {
+fn manifest_kind(source: &FormatError) -> Kind {
     match source.cause {
-        Cause::Version { .. } => "",
-        _ => "; restore it from a copy, or index again into another folder",
+        Cause::Version { .. } => Kind::Incompatible,
+        _ => Kind::Corrupt,
     }
 }
 
@@ -119,10 +118,7 @@ impl Fault for CollectionError {
     fn kind(&self) -> Kind {
         match self {
             Self::None { .. } => Kind::NotFound,
-            Self::Manifest { source, .. } => match source.cause {
-                Cause::Version { .. } => Kind::Incompatible,
-                _ => Kind::Corrupt,
-            },
+            Self::Manifest { source, .. } => manifest_kind(source),
             Self::Unknown { .. } => Kind::Incompatible,
             Self::Preparation { source, .. } => source.kind(),
             Self::ForeignPreparation { .. } | Self::Missing { .. } | Self::Rejects { .. } => Kind::Corrupt,

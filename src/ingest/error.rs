@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Reject;
 use crate::collection::CollectionError;
 use crate::core::{Fault, Kind};
 use crate::dims::PreparationError;
@@ -77,6 +78,14 @@ pub enum IngestError {
     /// A stage of the pipeline ended without a word.
     #[error("a worker thread died; this is a defect of patchdex, please report it with the command")]
     WorkerDied,
+}
+
+impl IngestError {
+    /// None of `images` images could be read, for reasons such as the first of `rejects`.
+    pub(super) fn all_rejected(images: usize, rejects: &[Reject]) -> Self {
+        let first = rejects.first().map(|reject| format!("{}: {}", reject.path, reject.message));
+        Self::AllRejected { images, first: first.unwrap_or_default() }
+    }
 }
 
 impl Fault for IngestError {

@@ -47,11 +47,7 @@ pub(super) fn finish(
     let listed = listed(journal.records());
     let done = originals(&listed);
     if done.is_empty() {
-        let first = journal.rejects().first().map(|reject| format!("{}: {}", reject.path, reject.message));
-        return Err(IngestError::AllRejected {
-            images: sources.files.len(),
-            first: first.unwrap_or_default(),
-        });
+        return Err(IngestError::all_rejected(sources.files.len(), journal.rejects()));
     }
     let spool = Spool::open(&journal, &done)?;
     let raw = spools_raw(options, &fixed);

@@ -38,7 +38,7 @@ pub struct Forecast {
     pub seconds: f64,
 }
 
-/// Reads the headers of all images and times the model on a view of the commonest size.
+/// Reads all images as far as their headers, and times the model on the largest view.
 ///
 /// # Errors
 /// Nothing to index, or a model or preparation that cannot be used.

@@ -165,13 +165,10 @@ pub fn index(
 
 /// Refuses what has no image at all, before anything is made.
 fn any_image(sources: &Sources) -> Result<(), IngestError> {
-    match (sources.files.is_empty(), sources.rejects.first()) {
+    match (sources.files.is_empty(), sources.rejects.is_empty()) {
         (false, _) => Ok(()),
-        (true, Some(first)) => Err(IngestError::AllRejected {
-            images: sources.rejects.len(),
-            first: format!("{}: {}", first.path, first.message),
-        }),
-        (true, None) => {
+        (true, false) => Err(IngestError::all_rejected(sources.rejects.len(), &sources.rejects)),
+        (true, true) => {
             Err(IngestError::NoImages { inputs: sources.inputs.join(", "), others: sources.others })
         }
     }

@@ -46,11 +46,8 @@ pub fn moments(
         }
         progress();
     }
-    match (moments.count, rejects.first()) {
-        (0, Some(first)) => Err(IngestError::AllRejected {
-            images: rejects.len(),
-            first: format!("{}: {}", first.path, first.message),
-        }),
+    match moments.count {
+        0 => Err(IngestError::all_rejected(rejects.len(), &rejects)),
         _ => Ok((moments, rejects)),
     }
 }
