@@ -19,12 +19,11 @@ impl RowKind {
     /// Half precision: the kind that is stored when none is named.
     pub const DEFAULT: RowKind = RowKind { name: "f16", element: Element::F16 };
 
+    /// Signed bytes with one scale a row.
+    pub const I8: RowKind = RowKind { name: "i8", element: Element::I8 };
+
     /// Every kind.
-    pub const ALL: [RowKind; 3] = [
-        RowKind { name: "f32", element: Element::F32 },
-        Self::DEFAULT,
-        RowKind { name: "i8", element: Element::I8 },
-    ];
+    pub const ALL: [RowKind; 3] = [RowKind { name: "f32", element: Element::F32 }, Self::DEFAULT, Self::I8];
 
     /// The kind called `name`.
     pub fn named(name: &str) -> Option<RowKind> {

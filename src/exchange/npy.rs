@@ -1,0 +1,188 @@
+//! NumPy's file header: which numbers, how many rows of how many.
+
+use std::path::Path;
+
+use super::{ExchangeError, Number};
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// The header is padded so that the numbers start at a multiple of this.
+const ALIGNMENT: usize = 64;
+const ADVICE: &str = "save it with np.save(path, np.ascontiguousarray(a, dtype=np.float32))";
+const RESHAPE: &str = "save it with two axes, as np.save(path, a.reshape(-1, a.shape[-1]))";
+
+/// What the header of a NumPy file says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NpyHeader {
+    pub number: Number,
+    pub rows: u64,
+    pub dim: u64,
+    /// Byte offset of the first number.
+    pub data: usize,
+}
+
+impl NpyHeader {
+    /// Reads the header of `bytes`, a file of any version: little-endian numbers in C order, on two axes or, as one row,
+    /// on one.
+    ///
+    /// # Errors
+    /// No such header, with the byte offset; or one of numbers, an order or axes that are not read, with what to do.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ExchangeError> {
+        let (text, start) = header_text(path, bytes)?;
+        let field = |key: &str| {
+            value_of(text, key)
+                .ok_or_else(|| ExchangeError::malformed(path, start, format!("the header has no '{key}'")))
+        };
+        let number = number(path, field("descr")?)?;
+        match field("fortran_order")? {
+            order if order.starts_with("False") => {}
+            order if order.starts_with("True") => {
+                return Err(ExchangeError::unsupported(path, "its numbers are in Fortran order", ADVICE));
+            }
+            order => {
+                let what = format!("fortran_order is '{}', neither True nor False", beginning(order));
+                return Err(ExchangeError::malformed(path, start, what));
+            }
+        }
+        let (rows, dim) = shape(path, start, field("shape")?)?;
+        Ok(Self { number, rows, dim, data: start + text.len() })
+    }
+
+    /// The header of `rows` rows of `dim` single-precision numbers.
+    pub fn of(rows: u64, dim: usize) -> Vec<u8> {
+        let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
+        let prefix = MAGIC.len() + 4;
+        let whole = (prefix + text.len() + 1).next_multiple_of(ALIGNMENT);
+        let mut bytes = [MAGIC, &[1, 0]].concat();
+        bytes.extend(((whole - prefix) as u16).to_le_bytes());
+        bytes.extend(text.as_bytes());
+        bytes.resize(whole - 1, b' ');
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// The header's text and its byte offset.
+fn header_text<'a>(path: &Path, bytes: &'a [u8]) -> Result<(&'a str, usize), ExchangeError> {
+    let wrong = |at, what: &str| ExchangeError::malformed(path, at, what);
+    let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| wrong(0, "this is no NumPy file"))?;
+    let ended = || wrong(bytes.len(), "the file ends within the header");
+    let (&[version, _], rest) = rest.split_first_chunk::<2>().ok_or_else(ended)?;
+    let (length, rest) = match version {
+        1 => rest.split_first_chunk().map(|(length, rest)| (u16::from_le_bytes(*length) as usize, rest)),
+        2 | 3 => rest.split_first_chunk().map(|(length, rest)| (u32::from_le_bytes(*length) as usize, rest)),
+        _ => return Err(ExchangeError::unsupported(path, format!("NumPy file version {version}"), ADVICE)),
+    }
+    .ok_or_else(ended)?;
+    let start = bytes.len() - rest.len();
+    let text = rest.get(..length).ok_or_else(ended)?;
+    let text = std::str::from_utf8(text)
+        .map_err(|error| wrong(start + error.valid_up_to(), "the header is no text"))?;
+    Ok((text, start))
+}
+
+/// What follows `'key':` in the header, a Python dictionary.
+fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let quoted = ['\'', '"'].into_iter().find_map(|quote| {
+        let key = format!("{quote}{key}{quote}");
+        text.find(&key).map(|at| &text[at + key.len()..])
+    });
+    Some(quoted?.trim_start().strip_prefix(':')?.trim_start())
+}
+
+/// So much of a text as fits into a message.
+fn beginning(text: &str) -> String {
+    text.chars().take(24).collect()
+}
+
+fn number(path: &Path, descr: &str) -> Result<Number, ExchangeError> {
+    let other = || ExchangeError::unsupported(path, format!("its numbers are {}", beginning(descr)), ADVICE);
+    let quote = descr.chars().next().filter(|quote| matches!(quote, '\'' | '"')).ok_or_else(other)?;
+    let (descr, _) = descr[1..].split_once(quote).ok_or_else(other)?;
+    match descr {
+        "<f2" => Ok(Number::F16),
+        "<f4" => Ok(Number::F32),
+        "<f8" => Ok(Number::F64),
+        "|i1" | "<i1" => Ok(Number::I8),
+        "|u1" | "<u1" => Ok(Number::U8),
+        "<i4" => Ok(Number::I32),
+        big if big.starts_with('>') => {
+            let what = format!("its numbers are big-endian ({})", beginning(big));
+            Err(ExchangeError::unsupported(path, what, ADVICE))
+        }
+        _ => Err(other()),
+    }
+}
+
+fn shape(path: &Path, at: usize, text: &str) -> Result<(u64, u64), ExchangeError> {
+    let wrong = || ExchangeError::malformed(path, at, format!("the shape is '{}'", beginning(text)));
+    let (sides, _) = text.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(wrong)?;
+    let mut sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
+    let mut side = || {
+        // Python 2 wrote long integers with an L.
+        let parsed = sides.next().map(|side| side.strip_suffix('L').unwrap_or(side).parse::<u64>());
+        parsed.transpose().map_err(|_| wrong())
+    };
+    match (side()?, side()?, side()?) {
+        (Some(rows), Some(dim), None) => Ok((rows, dim)),
+        (Some(dim), None, None) => Ok((1, dim)),
+        _ => Err(ExchangeError::unsupported(path, format!("its shape is {}", beginning(text)), RESHAPE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<NpyHeader, ExchangeError> {
+        NpyHeader::parse(Path::new("a.npy"), bytes)
+    }
+
+    fn file(version: u8, text: &str) -> Vec<u8> {
+        let length = (text.len() as u32).to_le_bytes();
+        let length = if version == 1 { &length[..2] } else { &length[..] };
+        [MAGIC, &[version, 0], length, text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_aligned() {
+        let bytes = NpyHeader::of(1 << 40, 384);
+        assert_eq!(bytes.len() % ALIGNMENT, 0);
+        let header = parse(&bytes).unwrap();
+        assert_eq!(header, NpyHeader { number: Number::F32, rows: 1 << 40, dim: 384, data: bytes.len() });
+    }
+
+    #[test]
+    fn every_version_and_kind_is_read_in_any_spelling() {
+        for version in [1, 2, 3] {
+            for (descr, number) in [("<f2", Number::F16), ("|u1", Number::U8), ("<i4", Number::I32)] {
+                let text = format!("{{\"shape\" : (7L,3),'descr':'{descr}', 'fortran_order': False}}\n");
+                let bytes = file(version, &text);
+                let header = parse(&bytes).unwrap();
+                assert_eq!(header, NpyHeader { number, rows: 7, dim: 3, data: bytes.len() });
+            }
+        }
+    }
+
+    #[test]
+    fn one_axis_is_one_row() {
+        let header = parse(&file(1, "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }")).unwrap();
+        assert_eq!((header.rows, header.dim), (1, 5));
+    }
+
+    #[test]
+    fn what_is_not_read_is_told_with_what_to_do() {
+        for (text, part, advice) in [
+            ("'descr': '>f4', 'fortran_order': False, 'shape': (5, 1)", "big-endian", "ascontiguousarray"),
+            ("'descr': '<f4', 'fortran_order': True, 'shape': (5, 1)", "Fortran", "ascontiguousarray"),
+            ("'descr': '<i8', 'fortran_order': False, 'shape': (5, 1)", "<i8", "ascontiguousarray"),
+            ("'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (5,)", "[('a'", "ascontiguousarray"),
+            ("'descr': '<f4', 'fortran_order': False, 'shape': (5, 1, 2)", "(5, 1, 2)", "reshape"),
+            ("'descr': '<f4', 'fortran_order': False, 'shape': ()", "()", "reshape"),
+            ("'descr': '<f4', 'fortran_order': False, 'shape': (5, -1)", "(5, -1)", "write the file again"),
+            ("'descr': '<f4', 'fortran_order': False", "no 'shape'", "write the file again"),
+        ] {
+            let message = parse(&file(1, &format!("{{{text}}}"))).unwrap_err().to_string();
+            assert!(message.contains(part) && message.contains(advice), "{message}");
+        }
+    }
+}
