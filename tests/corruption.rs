@@ -12,19 +12,20 @@ use bytemuck::Zeroable;
 use patchdex::collection::{Collection, verify};
 use patchdex::core::{Fault, Kind};
 use patchdex::index::{ExactIndex, PatchIndex};
+use patchdex::segment::Depth;
 use patchdex_format::{
     ContainerWriter, Element, FileEntry, ImageRow, ImageTable, Layout, Manifest, PreparationEntry, ViewRow,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-const FIXTURES: [&str; 3] = ["f16", "f32-dot", "i8-tiles"];
+const FIXTURES: [&str; 6] = ["v1/f16", "v1/f32-dot", "v1/i8-tiles", "v2/f16", "v2/f32-dot", "v2/i8-tiles"];
 /// Files up to this size have every byte flipped; larger ones every `STRIDE`th, and all bytes that give structure.
 const SMALL_BYTES: usize = 4096;
 const STRIDE: usize = 97;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// A copy of a fixture, with the bytes of every file.
@@ -97,7 +98,7 @@ impl Findings {
         assert!(!self.verify.is_empty(), "{}: {case}: not found", file.display());
         for message in self.verify.iter().map(|(_, message)| message).chain(&self.reading) {
             assert!(message.contains(name), "{}: {case}: does not name the file: {message}", file.display());
-            let advice = ["index again", "patchdex index", "newer patchdex"];
+            let advice = ["patchdex repair", "patchdex index", "newer patchdex"];
             assert!(
                 advice.iter().any(|advice| message.contains(advice)),
                 "{}: {case}: does not say what to do: {message}",
@@ -114,7 +115,7 @@ fn read_all(folder: &Path, case: &str) -> Findings {
 }
 
 fn verified(folder: &Path) -> Vec<(Kind, String)> {
-    match verify(folder) {
+    match verify(folder, Depth::Full) {
         Ok(report) => report.damage.iter().map(|d| (d.error.kind(), d.error.to_string())).collect(),
         Err(error) => vec![(error.kind(), error.to_string())],
     }
@@ -206,7 +207,7 @@ fn places(bytes: &[u8]) -> Vec<usize> {
     let header = u64::from_le_bytes(bytes[bytes.len() - 64..][..8].try_into().unwrap()) as usize;
     let mut places: Vec<usize> = (0..72).chain(header - 72..bytes.len()).collect();
     places.extend((72..header).step_by(STRIDE));
-    for kind in ["images", "vectors", "preparation"] {
+    for kind in ["images", "vectors", "preparation", "metadata"] {
         for section in Layout::parse(bytes, kind).iter().flat_map(|layout| &layout.sections) {
             let (start, end) = (section.offset as usize, (section.offset + section.size_bytes()) as usize);
             places.extend([start, start + 1, end - 1, end].into_iter().filter(|&at| at < header));
@@ -250,14 +251,25 @@ fn garbage_and_growth_are_found_and_named() {
 
 #[test]
 fn files_in_the_place_of_others_are_found_and_named() {
-    let foreign: Vec<Vec<u8>> =
-        FIXTURES.iter().flat_map(|name| contents(&fixture(name)).into_values()).collect();
+    // Both versions have the same collections, but for what the first one cannot hold.
+    let kind = |name: &str| name.split('/').next_back().unwrap().to_owned();
+    let of = |name: &&str| {
+        contents(&fixture(name)).into_values().map(|bytes| (kind(name), bytes)).collect::<Vec<_>>()
+    };
+    let foreign: Vec<(String, Vec<u8>)> = FIXTURES.iter().flat_map(of).collect();
     for name in FIXTURES {
         let copy = Copy::of(name);
         for (file, bytes) in &copy.files {
             // A whole manifest of another collection is sound in itself; what it lists is not there.
             let is_manifest = file.ends_with("manifest.json");
-            for other in foreign.iter().filter(|&other| other != bytes) {
+            // The copy of the manifest may be of another commit, and a container of another version with the same content
+            // is as good as the one that was there.
+            let is_copy = file.ends_with("manifest.backup.json");
+            let is_as_good = |(other_kind, other): &(String, Vec<u8>)| {
+                (is_copy || is_manifest && *other_kind == kind(name)) && Manifest::parse(other).is_ok()
+                    || digest(other).is_some_and(|digest_of_other| Some(digest_of_other) == digest(bytes))
+            };
+            for (_, other) in foreign.iter().filter(|other| other.1 != *bytes && !is_as_good(other)) {
                 let findings = copy.with(file, other, "another file");
                 match is_manifest {
                     true => assert!(!findings.verify.is_empty()),
@@ -269,11 +281,21 @@ fn files_in_the_place_of_others_are_found_and_named() {
     }
 }
 
+/// The digest of a container's content.
+fn digest(bytes: &[u8]) -> Option<String> {
+    ["images", "vectors", "preparation", "metadata"]
+        .iter()
+        .find_map(|kind| Layout::parse(bytes, kind).ok())
+        .map(|layout| layout.digest())
+}
+
 #[test]
 fn missing_files_are_found_and_named() {
     for name in FIXTURES {
         let copy = Copy::of(name);
-        for (file, bytes) in &copy.files {
+        // Without the copy of its manifest a collection is as sound as with it.
+        let files = copy.files.iter().filter(|(file, _)| !file.ends_with("manifest.backup.json"));
+        for (file, bytes) in files {
             let path = copy.path().join(file);
             fs::remove_file(&path).unwrap();
             read_all(copy.path(), "missing").name(file, "missing");
@@ -293,7 +315,7 @@ fn missing_files_are_found_and_named() {
 
 #[test]
 fn all_damage_is_listed_at_once() {
-    let copy = Copy::of("i8-tiles");
+    let copy = Copy::of("v1/i8-tiles");
     let damaged: Vec<&PathBuf> = copy.files.keys().filter(|file| !file.ends_with("manifest.json")).collect();
     for file in &damaged {
         fs::write(copy.path().join(file), b"gone").unwrap();
@@ -311,14 +333,14 @@ fn all_damage_is_listed_at_once() {
 
 #[test]
 fn a_later_version_is_named_before_anything_else() {
-    let copy = Copy::of("f16");
+    let copy = Copy::of("v1/f16");
     for (file, bytes) in &copy.files {
         let mut later = bytes.clone();
         if file.ends_with("manifest.json") {
             let text = String::from_utf8(later).unwrap();
-            later = text.replacen("\"format_version\": 1", "\"format_version\": 2", 1).into_bytes();
+            later = text.replacen("\"format_version\": 1", "\"format_version\": 3", 1).into_bytes();
         } else if file.extension().is_some_and(|extension| extension == "pdx") {
-            later[8] = 2;
+            later[8] = 3;
         } else {
             continue;
         }
@@ -326,8 +348,8 @@ fn a_later_version_is_named_before_anything_else() {
         findings.name(file, "a later version");
         let (kind, message) = &findings.verify[0];
         assert_eq!(*kind, Kind::Incompatible, "{message}");
-        assert!(message.contains("format version 2") && message.contains("newer patchdex"), "{message}");
-        assert!(findings.reading[0].contains("format version 2"), "{}", findings.reading[0]);
+        assert!(message.contains("format version 3") && message.contains("newer patchdex"), "{message}");
+        assert!(findings.reading[0].contains("format version 3"), "{}", findings.reading[0]);
     }
 }
 
@@ -364,7 +386,7 @@ fn forged_manifests_never_panic() {
         }),
         ("another segment", |m| m.segments[0].id = "000002".into()),
     ];
-    let copy = Copy::of("f16");
+    let copy = Copy::of("v1/f16");
     let file = Path::new("manifest.json");
     for (case, edit) in edits {
         let mut manifest = Manifest::parse(&copy.files[file]).unwrap();
@@ -397,7 +419,7 @@ fn forge(copy: &Copy, images: &[ImageRow], views: &[ViewRow], paths: &[u8]) {
 
 #[test]
 fn rows_that_point_outside_are_found_behind_right_checksums() {
-    let copy = Copy::of("f16");
+    let copy = Copy::of("v1/f16");
     let image = ImageRow { path_bytes: 5, view_count: 1, ..ImageRow::zeroed() };
     let view = ViewRow { rows: 2, cols: 2, area: [0.0, 0.0, 8.0, 8.0], ..ViewRow::zeroed() };
     forge(&copy, &[image], &[view], b"a.jpg");
@@ -469,7 +491,7 @@ proptest! {
             .map(|row| if small { low(row) } else { row.clone() })
             .map(|row| bytemuck::pod_read_unaligned(&row))
             .collect();
-        let copy = Copy::of("f32-dot");
+        let copy = Copy::of("v1/f32-dot");
         forge(&copy, &images, &views, b"some paths");
         read_all(copy.path(), "a forged table");
     }

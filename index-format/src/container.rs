@@ -208,7 +208,14 @@ fn header_range(bytes: &[u8]) -> Result<Range<usize>, FormatError> {
     let Some(end) = end else {
         return Err(FormatError::at(footer_start as u64, structure("the header lies outside the file")));
     };
-    check_zeros(&footer[48..56], footer_start + 48)?;
+    // Since version 2 the version stands at both ends: a flipped bit must not turn one version into another.
+    let version = u32_at(bytes, 8);
+    let repeated = if version == 1 { 0 } else { version };
+    if u32_at(footer, 48) != repeated {
+        let what = "the format versions at both ends of the file differ";
+        return Err(FormatError::at(footer_start as u64 + 48, structure(what)));
+    }
+    check_zeros(&footer[52..56], footer_start + 52)?;
     check_zeros(&bytes[end as usize..footer_start], end as usize)?;
     let range = offset as usize..end as usize;
     if blake3::hash(&bytes[range.clone()]).as_bytes() != &footer[16..48] {
@@ -352,6 +359,7 @@ impl<W: Write> ContainerWriter<W> {
         footer[..8].copy_from_slice(&self.offset.to_le_bytes());
         footer[8..16].copy_from_slice(&(header.len() as u64).to_le_bytes());
         footer[16..48].copy_from_slice(blake3::hash(&header).as_bytes());
+        footer[48..52].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
         footer[56..].copy_from_slice(END_MAGIC);
         self.sink.write_all(&footer)?;
         Ok(self.sink)
@@ -465,6 +473,7 @@ mod tests {
                 footer[..8].copy_from_slice(&(body as u64).to_le_bytes());
                 footer[8..16].copy_from_slice(&(header.len() as u64).to_le_bytes());
                 footer[16..48].copy_from_slice(blake3::hash(&header).as_bytes());
+                footer[48..52].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
                 footer[56..].copy_from_slice(END_MAGIC);
                 bytes.extend_from_slice(&footer);
                 let mut aligned = rkyv::util::AlignedVec::<64>::new();

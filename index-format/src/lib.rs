@@ -11,6 +11,7 @@ mod container;
 mod element;
 mod error;
 mod manifest;
+mod metadata;
 mod table;
 
 pub use container::{ALIGNMENT, ContainerWriter, Layout, Section};
@@ -19,10 +20,11 @@ pub use error::{Cause, FormatError};
 pub use manifest::{
     FileEntry, MANIFEST_NAME, Manifest, ModelBinding, PreparationEntry, SegmentEntry, TilePlan, ViewPlan,
 };
+pub use metadata::{MetadataTable, MetadataWriter};
 pub use table::{ImageRow, ImageTable, ImageTableWriter, ViewRow};
 
 /// Version of containers and manifest written by this crate.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Oldest version this crate still reads.
 pub const OLDEST_VERSION: u32 = 1;

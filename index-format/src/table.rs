@@ -183,6 +183,11 @@ impl ImageTableWriter {
         self.views.len()
     }
 
+    /// Number of patches of all views so far.
+    pub fn patch_count(&self) -> u64 {
+        self.views.iter().map(ViewRow::patches).sum()
+    }
+
     /// Writes the file.
     ///
     /// # Errors

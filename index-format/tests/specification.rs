@@ -7,8 +7,8 @@ use std::mem::{offset_of, size_of};
 
 use patchdex_format::{
     ALIGNMENT, Cause, ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, ImageTable,
-    ImageTableWriter, Layout, MANIFEST_NAME, Manifest, ModelBinding, OLDEST_VERSION, PreparationEntry,
-    SegmentEntry, TilePlan, ViewPlan, ViewRow,
+    ImageTableWriter, Layout, MANIFEST_NAME, Manifest, MetadataTable, MetadataWriter, ModelBinding,
+    OLDEST_VERSION, PreparationEntry, SegmentEntry, TilePlan, ViewPlan, ViewRow,
 };
 
 const TEXT: &str = include_str!("../FORMAT.md");
@@ -126,6 +126,8 @@ mod independent {
         let footer = &file[end..];
         assert_eq!(field(footer, &table, "end magic"), constant("end magic").as_bytes());
         assert!(is_zero(field(footer, &table, "zero")));
+        let version = field(file, &super::table("Preface"), "format version");
+        assert_eq!(field(footer, &table, "format version again"), version);
         let start = unsigned(field(footer, &table, "offset of the header")) as usize;
         let len = unsigned(field(footer, &table, "bytes of the header")) as usize;
         assert_eq!((start % alignment, (start + len).next_multiple_of(alignment)), (0, end));
@@ -422,4 +424,35 @@ fn a_reader_made_from_the_text_finds_images_and_views() {
     let area = place("View row", "area");
     let area = [0, 4, 8, 12].map(|side| f32::from_bits(u32_at(view, area + side)));
     assert_eq!(area, [10.0, 20.0, 30.0, 40.0]);
+}
+
+#[test]
+fn a_reader_made_from_the_text_finds_metadata() {
+    let images = [serde_json::json!({ "year": 2020, "camera": "c2" }), serde_json::json!({ "camera": "c1" })];
+    let mut writer = MetadataWriter::default();
+    images.iter().for_each(|image| writer.push(image.as_object().unwrap()));
+    let read = independent::read(&writer.write(Vec::new(), "test").unwrap(), element_bytes);
+    assert_eq!(read.kind, MetadataTable::KIND);
+
+    let listed: Table = table("Sections").into_iter().filter(|row| row[0] == "metadata.pdx").collect();
+    let section = |name: &str, listed_name: &str| {
+        let section = read.sections.iter().find(|section| section.name == name).unwrap();
+        let row = listed.iter().find(|row| row[1] == listed_name).unwrap();
+        assert_eq!(
+            section.code,
+            Element::ALL.iter().find(|element| element.name() == row[2]).unwrap().code()
+        );
+        section
+    };
+    let text = |name: &str, listed_name: &str| -> Vec<serde_json::Value> {
+        serde_json::from_slice(&section(name, listed_name).bytes).unwrap()
+    };
+    let columns = text("columns", "columns");
+    assert_eq!(columns, ["camera", "year"]);
+    let codes = section("codes", "codes");
+    assert_eq!((codes.rows, codes.cols as usize), (2, columns.len()));
+    let codes = codes.bytes.chunks(4).map(|code| u32::from_le_bytes(code.try_into().unwrap()));
+    assert_eq!(codes.collect::<Vec<_>>(), [1, 1, 2, 0]);
+    assert_eq!(text("values.0", "values.N"), ["c2", "c1"]);
+    assert_eq!(text("values.1", "values.N"), [2020]);
 }

@@ -1,6 +1,6 @@
 //! `patchdex index`: build a collection.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use super::progress::IndexBar;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
 use crate::index::{INDEX_KINDS, RowKind};
-use crate::ingest::{self, IndexOptions, Sources, Summary};
+use crate::ingest::{self, IndexOptions, MetadataFile, Sources, Summary};
 use crate::metric::METRICS;
 use crate::model::Model;
 use crate::picture::Limits;
@@ -69,6 +69,10 @@ pub(crate) struct Arguments {
     /// Tiles of one image that go through the model together
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     batch: u16,
+    /// CSV, TSV, JSON or JSON lines with columns for each image, named in a column image, path, file or file_name;
+    /// returned with hits, and for 'query --where'
+    #[arg(long, value_name = "FILE")]
+    metadata: Option<PathBuf>,
     /// Refuse images of more pixels than this
     #[arg(long, value_name = "PIXELS", default_value_t = Limits::default().max_pixels)]
     max_pixels: u64,
@@ -145,9 +149,15 @@ impl Arguments {
             threads: self.model.runtime.threads(),
             batch: usize::from(self.batch),
             memory_bytes: self.memory,
+            metadata: read_metadata(self.metadata.as_deref())?,
             limits: Limits { max_pixels: self.max_pixels, ..Limits::default() },
         })
     }
+}
+
+/// Reads the file of `--metadata`.
+pub(crate) fn read_metadata(path: Option<&Path>) -> Result<Option<Arc<MetadataFile>>, Failure> {
+    Ok(path.map(MetadataFile::read).transpose()?.map(Arc::new))
 }
 
 fn print_forecast(forecast: &ingest::Forecast, options: &IndexOptions) -> Result<(), Failure> {
@@ -182,9 +192,10 @@ pub(crate) fn report(
         }));
     }
     let out = options.out.display();
-    let patches = output::count(status.patches);
+    let images = output::counted(indexed as u64, "image");
+    let patches = format!("{} patches", output::count(status.patches));
     match summary.unchanged {
-        true => output::message(&format!("{out} is up to date: {indexed} images, {patches} patches")),
+        true => output::message(&format!("{out} is up to date: {images}, {patches}")),
         false => {
             let new = status.done - status.resumed;
             let speed = if seconds > 0.0 { new as f64 / seconds } else { 0.0 };
@@ -193,19 +204,35 @@ pub(crate) fn report(
                 resumed => format!(" ({resumed} of an earlier run)"),
             };
             output::message(&format!(
-                "{out}: {indexed} images{resumed}, {patches} patches in {seconds:.1} s ({speed:.2} images/s)"
+                "{out}: {images}{resumed}, {patches} in {seconds:.1} s ({speed:.2} images/s)"
             ));
         }
     }
-    if !summary.rejects.is_empty() {
-        let list = options.out.join(ingest::REJECTS_FILE);
-        output::message(&format!("{} not indexed, listed in {}:", summary.rejects.len(), list.display()));
-        for reject in summary.rejects.iter().take(SHOWN_REJECTS) {
-            output::message(&format!("  {}: {}", reject.path, reject.message));
-        }
-        if summary.rejects.len() > SHOWN_REJECTS {
-            output::message(&format!("  and {} more", summary.rejects.len() - SHOWN_REJECTS));
-        }
-    }
+    list_rejects(summary);
+    tell_unmatched(summary);
     Ok(())
+}
+
+/// Says how many rows of the metadata were of no use.
+pub(crate) fn tell_unmatched(summary: &Summary) {
+    match summary.unmatched_metadata {
+        0 => {}
+        1 => output::message("1 row of the metadata names no image of the collection"),
+        rows => output::message(&format!("{rows} rows of the metadata name no image of the collection")),
+    }
+}
+
+/// Names the first images that are not in the collection, and the list of all.
+pub(crate) fn list_rejects(summary: &Summary) {
+    if summary.rejects.is_empty() {
+        return;
+    }
+    let list = summary.rejects_file.display();
+    output::message(&format!("{} not indexed, listed in {list}:", summary.rejects.len()));
+    for reject in summary.rejects.iter().take(SHOWN_REJECTS) {
+        output::message(&format!("  {}: {}", reject.path, reject.message));
+    }
+    if summary.rejects.len() > SHOWN_REJECTS {
+        output::message(&format!("  and {} more", summary.rejects.len() - SHOWN_REJECTS));
+    }
 }

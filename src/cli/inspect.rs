@@ -103,12 +103,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     for image in images.unwrap_or_default() {
         let text = |key: &str| image[key].as_str().map_or_else(|| image[key].to_string(), str::to_owned);
         output::line(&format!(
-            "image        {}  {}x{}  {} views  {} patches",
+            "image        {}  {}x{}  {} views  {} patches  {}",
             text("path"),
             text("width"),
             text("height"),
             text("views"),
-            text("patches")
+            text("patches"),
+            text("id")
         ))?;
     }
     Ok(Outcome::Done)
@@ -123,7 +124,7 @@ fn list_images(collection: &Collection) -> Result<Vec<serde_json::Value>, OpenSe
             let same_as =
                 copy.then(|| segment.image(image.row.same_as as usize).map(|first| first.path_text()));
             images.push(json!({
-                "path": image.path_text(), "width": image.row.width_px, "height": image.row.height_px,
+                "path": image.path_text(), "id": image.id(), "width": image.row.width_px, "height": image.row.height_px,
                 "views": image.views().count(), "patches": image.views().map(|view| view.grid.len()).sum::<usize>(),
                 "bytes": image.row.file_bytes, "same_as": same_as.transpose()?,
             }));

@@ -1,17 +1,23 @@
 //! The command line: arguments, printing, progress, exit codes. One file a command; one line in `Command`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the module that prints")]
 
+mod add;
 mod arguments;
+mod compact;
 mod completions;
 mod demo;
 mod failure;
 mod index;
 mod inspect;
+mod merge;
 mod model;
 mod output;
 mod pictures;
+mod prepare;
 mod progress;
 mod query;
+mod remove;
+mod repair;
 mod setup;
 mod verify;
 
@@ -41,10 +47,22 @@ enum Command {
     Index(index::Arguments),
     /// Find what a crop shows, and where
     Query(query::Arguments),
+    /// Bring a collection up to date: new, changed and moved images
+    Add(add::Arguments),
+    /// Take images out of a collection
+    Remove(remove::Arguments),
+    /// Make one new collection of several
+    Merge(merge::Arguments),
+    /// Give the room of removed images back and fold small segments
+    Compact(compact::Arguments),
+    /// Give a collection another preparation without embedding again
+    Prepare(prepare::Arguments),
     /// Show what is inside a collection
     Inspect(inspect::Arguments),
-    /// Read every byte of a collection back against its checksum
+    /// Check a collection: its structure, or every byte against its checksum
     Verify(verify::Arguments),
+    /// Rebuild what can be rebuilt of a damaged collection, set the rest aside, say what was lost
+    Repair(repair::Arguments),
     /// List, fetch, check and prepare models
     #[command(subcommand)]
     Model(model::Command),
@@ -69,8 +87,14 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Index(arguments) => index::run(&arguments),
         Command::Query(arguments) => query::run(&arguments),
+        Command::Add(arguments) => add::run(&arguments),
+        Command::Remove(arguments) => remove::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
+        Command::Compact(arguments) => compact::run(&arguments),
+        Command::Prepare(arguments) => prepare::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Repair(arguments) => repair::run(&arguments),
         Command::Model(command) => model::run(&command),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

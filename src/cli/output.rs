@@ -40,3 +40,8 @@ pub(crate) fn bytes(count: u64) -> String {
 pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
+
+/// 1 and `image` → `1 image`; 1234 → `1,234 images`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}

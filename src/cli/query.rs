@@ -10,6 +10,7 @@ use super::Outcome;
 use super::arguments::RuntimeArguments;
 use super::failure::Failure;
 use super::{output, pictures};
+use crate::collection::Filter;
 use crate::core::{Bbox, Kind};
 use crate::engine::Engine;
 use crate::picture::Picture;
@@ -32,6 +33,13 @@ pub(crate) struct Arguments {
     /// Hits in the answer
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     top: u32,
+    /// Search only images that meet a condition on their metadata, or on image, width, height, bytes: "camera = 'c2'
+    /// and year >= 2020"
+    #[arg(long = "where", value_name = "CONDITION")]
+    filter: Option<Filter>,
+    /// Make nearly equal images one hit: the best of them, which lists the others
+    #[arg(long)]
+    group_duplicates: bool,
     /// Compare with every patch; the default while a collection has no other index
     #[arg(long)]
     exact: bool,
@@ -55,7 +63,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let plan = Plan { top: arguments.top as usize, ..Plan::default() };
+    let (top, group_duplicates) = (arguments.top as usize, arguments.group_duplicates);
+    let filter = arguments.filter.as_ref().map(Filter::to_string);
+    let plan = Plan { top, filter, group_duplicates, ..Plan::default() };
     let question = Question {
         collection: &arguments.collection,
         image: &arguments.image,
@@ -163,15 +173,19 @@ fn quoted(word: &str) -> String {
 /// Prints the hits as a table.
 pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
     if answer.hits.is_empty() {
-        output::message("nothing found: the collection has no images");
+        output::message("nothing found: there was no image to search");
         return Ok(());
     }
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     output::line(&format!("{bold}rank  score      x      y      w      h  image{plain}"))?;
     for hit in &answer.hits {
         let b = hit.bbox;
+        let alike = match hit.duplicates.len() {
+            0 => String::new(),
+            count => format!(" (+{count} alike)"),
+        };
         output::line(&format!(
-            "{:>4}  {:.3} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}",
+            "{:>4}  {:.3} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}{alike}",
             hit.rank, hit.score, b.x, b.y, b.w, b.h, hit.image
         ))?;
     }
@@ -184,7 +198,7 @@ fn explain(answer: &Answer) {
     output::message(&format!(
         "query    {} tokens of box {} seen at {} times the gallery's scale\n\
          search   {} index: best similarity of every token in every image, weighted by distinctiveness\n\
-         rerank   {} images at most: places for {} object sizes, {} boxes an image at most\n\
+         rerank   {} images at most: places for {} object sizes, {} boxes an image at most{}\n\
          time     decode {:.0} ms, model and embedding {:.0} ms, search {:.0} ms, rerank {:.0} ms, total {:.0} ms",
         query.tokens,
         query.bbox,
@@ -193,6 +207,7 @@ fn explain(answer: &Answer) {
         plan.candidates,
         plan.scales.len(),
         plan.boxes_per_image,
+        if plan.group_duplicates { "; nearly equal images are one hit" } else { "" },
         time.decode,
         time.embed,
         time.search,

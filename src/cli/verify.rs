@@ -1,4 +1,4 @@
-//! `patchdex verify`: every byte against its checksum.
+//! `patchdex verify`: is a collection what was written?
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,11 +11,18 @@ use super::failure::Failure;
 use super::output;
 use crate::collection::verify;
 use crate::core::Kind;
+use crate::segment::Depth;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Folder of the collection
     collection: PathBuf,
+    /// Look at the structure only: lengths, headers, section tables, image tables
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Read every byte back against its checksum; the default
+    #[arg(long)]
+    full: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -23,7 +30,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let report = verify(&arguments.collection)?;
+    let depth = if arguments.quick { Depth::Quick } else { Depth::Full };
+    let report = verify(&arguments.collection, depth)?;
     let seconds = start.elapsed().as_secs_f64();
     let faults: Vec<String> = report.damage.iter().map(|damage| damage.error.to_string()).collect();
     if arguments.json {
@@ -41,7 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
         count => {
-            let message = format!("{} is damaged: {count} faults in {read}", arguments.collection.display());
+            let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+            let message = format!("{} is damaged: {faults} in {read}", arguments.collection.display());
             Err(Failure::new(Kind::Corrupt, message))
         }
     }

@@ -1,31 +1,38 @@
-//! From an empty folder to a published collection. Until the manifest is there, readers see nothing.
+//! One writer and its commit. A new collection is drafted in an empty folder, an existing one gets its next commit;
+//! either way readers see the last manifest until the next one has taken its name.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use patchdex_format::{MANIFEST_NAME, Manifest};
+use patchdex_format::{MANIFEST_NAME, Manifest, SegmentEntry};
 
-use super::{CollectionError, read_manifest};
+use super::{CollectionError, read_manifest, segment_dir};
+use crate::segment::FileRole;
 use crate::storage::{self, StorageError, WriterLock};
 
-/// Unfinished work of an index command.
+/// Unfinished work of an `index`, `add`, `merge` or `import` command.
 const DRAFT_DIR: &str = "building";
 /// Says of which inputs and options the unfinished work is.
 const STAMP_NAME: &str = "source";
 /// Lock file of the one writer.
 const LOCK_NAME: &str = "writer.lock";
-/// The preparation of a collection.
-pub const PREPARATION_FILE: &str = "preparation.pdx";
+/// A copy of the manifest, which `repair` falls back on.
+pub(super) const BACKUP_NAME: &str = "manifest.backup.json";
+/// Folder of the segments.
+pub(super) const SEGMENTS_DIR: &str = "segments";
 /// The preparation that a model folder brings.
 pub const MODEL_PREPARATION: &str = "preparation.pdx";
 
-/// A folder in which one process builds a collection. Holds the writer's lock.
+/// A commit on its way. Holds the writer's lock.
 pub struct Draft {
     path: PathBuf,
+    /// The commit that it follows; none for a new collection.
+    base: Option<Box<Manifest>>,
     _lock: WriterLock,
 }
 
 impl Draft {
-    /// Takes `path` for building: an empty or missing folder, or one with an unfinished build. With a finished
+    /// Takes `path` for a new collection: an empty or missing folder, or one with an unfinished build. With a finished
     /// collection of the same `source` the answer is its manifest: there is nothing to do.
     ///
     /// # Errors
@@ -33,9 +40,11 @@ impl Draft {
     pub fn begin(path: &Path, source: &str) -> Result<Result<Self, Box<Manifest>>, CollectionError> {
         if let Some(manifest) = finished(path, source)? {
             // A process that died right after it published may have left this behind.
-            let left = path.join(DRAFT_DIR);
-            if left.is_dir() && WriterLock::acquire(path, LOCK_NAME).is_ok() {
-                let _ = storage::remove_dir_all(&left);
+            if path.join(DRAFT_DIR).is_dir()
+                && stamp(path).is_none_or(|found| found == source)
+                && WriterLock::acquire(path, LOCK_NAME).is_ok()
+            {
+                let _ = storage::remove_dir_all(&path.join(DRAFT_DIR));
             }
             return Ok(Err(manifest));
         }
@@ -44,28 +53,60 @@ impl Draft {
         }
         storage::create_dir_all(&path.join(DRAFT_DIR))?;
         let lock = WriterLock::acquire(path, LOCK_NAME)?;
-        let draft = Self { path: path.to_owned(), _lock: lock };
+        let draft = Self { path: path.to_owned(), base: None, _lock: lock };
         // Another process may have published between the first look and the lock.
         if let Some(manifest) = finished(path, source)? {
             storage::remove_dir_all(&draft.dir())?;
             return Ok(Err(manifest));
         }
         storage::remove_unfinished(path)?;
-        let stamp = draft.dir().join(STAMP_NAME);
-        match std::fs::read_to_string(&stamp) {
-            Ok(text) if text == source => {}
-            Ok(_) => return Err(CollectionError::OtherDraft { path: path.to_owned() }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                storage::write_atomic(&stamp, source.as_bytes())?;
-            }
-            Err(error) => return Err(StorageError::at("read", &stamp)(error).into()),
-        }
+        draft.claim(source)?;
         Ok(Ok(draft))
     }
 
-    /// Whether an index command was interrupted in `path`.
+    /// Takes the collection in `path` for its next commit, and removes what a killed writer left.
+    ///
+    /// # Errors
+    /// No collection there, a damaged manifest, or another writer at work.
+    pub fn change(path: &Path) -> Result<Self, CollectionError> {
+        // A folder that is no collection gets no lock file.
+        read_manifest(path)?;
+        let lock = WriterLock::acquire(path, LOCK_NAME)?;
+        let base = read_manifest(path)?;
+        sweep(path, &base)?;
+        Ok(Self { path: path.to_owned(), base: Some(Box::new(base)), _lock: lock })
+    }
+
+    /// Takes the folder of unfinished work, for work of this `source` only.
+    ///
+    /// # Errors
+    /// Unfinished work of another source: it is somebody's hours.
+    pub fn claim(&self, source: &str) -> Result<(), CollectionError> {
+        match stamp(&self.path) {
+            Some(found) if found == source => Ok(()),
+            Some(_) => {
+                let (path, adding) = (self.path.clone(), self.base.is_some());
+                Err(CollectionError::OtherDraft { path, adding })
+            }
+            None => {
+                self.discard()?;
+                storage::create_dir_all(&self.dir())?;
+                Ok(storage::write_atomic(&self.dir().join(STAMP_NAME), source.as_bytes())?)
+            }
+        }
+    }
+
+    /// Whether an `index` or `add` command was interrupted in `path`.
     pub fn exists(path: &Path) -> bool {
-        path.join(DRAFT_DIR).join(STAMP_NAME).is_file()
+        stamp(path).is_some()
+    }
+
+    /// Throws unfinished work away.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn discard(&self) -> Result<(), StorageError> {
+        storage::remove_dir_all(&self.dir())
     }
 
     /// Where unfinished work lies.
@@ -78,26 +119,107 @@ impl Draft {
         &self.path
     }
 
-    /// The folder of segment `id`, new and empty: what a killed process wrote there was never published.
+    /// The commit that this one follows; none for a new collection.
+    pub fn base(&self) -> Option<&Manifest> {
+        self.base.as_deref()
+    }
+
+    /// The number of this commit.
+    pub fn commit(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.commit) + 1
+    }
+
+    /// Name and folder of this commit's segment number `number`, counted from 0. The folder is new and empty: what a killed
+    /// process wrote there was never published.
     ///
     /// # Errors
     /// The system's refusal.
-    pub fn segment_dir(&self, id: &str) -> Result<PathBuf, StorageError> {
-        let folder = self.path.join("segments").join(id);
+    pub fn new_segment(&self, number: usize) -> Result<(String, PathBuf), StorageError> {
+        let id = match number {
+            0 => format!("{:06}", self.commit()),
+            _ => format!("{:06}-{number}", self.commit()),
+        };
+        let folder = self.path.join(SEGMENTS_DIR).join(&id);
         storage::remove_dir_all(&folder)?;
         storage::create_dir_all(&folder)?;
-        Ok(folder)
+        Ok((id, folder))
+    }
+
+    /// The folder of a segment that an earlier commit made.
+    pub fn segment_dir(&self, segment: &SegmentEntry) -> PathBuf {
+        segment_dir(&self.path, segment)
+    }
+
+    /// The name of a file beside the segments in this commit: `rejects.jsonl`, later `rejects-4.jsonl`.
+    pub fn file_name(&self, stem: &str, extension: &str) -> String {
+        match self.commit() {
+            1 => format!("{stem}.{extension}"),
+            commit => format!("{stem}-{commit}.{extension}"),
+        }
+    }
+
+    /// Publishes: the manifest takes its name. `finished` says that the unfinished work is in it, and may go.
+    ///
+    /// # Errors
+    /// The system's refusal; the last commit is then still there, and so is the unfinished work.
+    pub fn publish(self, manifest: &Manifest, finished: bool) -> Result<(), CollectionError> {
+        let bytes = manifest.to_bytes();
+        // First, so that the manifest is the last thing that can fail.
+        storage::write_atomic(&self.path.join(BACKUP_NAME), &bytes)?;
+        storage::write_atomic(&self.path.join(MANIFEST_NAME), &bytes)?;
+        // The commit stands. What cannot be removed now is removed by the next writer.
+        if finished {
+            let _ = self.discard();
+        }
+        let _ = sweep(&self.path, manifest);
+        Ok(())
     }
 }
 
-/// Publishes the collection: the manifest appears, then the unfinished work is removed.
-///
-/// # Errors
-/// The system's refusal; the draft is then still there.
-pub fn publish(draft: Draft, manifest: &Manifest) -> Result<(), CollectionError> {
-    storage::write_atomic(&draft.path.join(MANIFEST_NAME), &manifest.to_bytes())?;
-    storage::remove_dir_all(&draft.dir())?;
+/// Of which inputs and options the unfinished work in `path` is, where there is some.
+fn stamp(path: &Path) -> Option<String> {
+    let stamp = path.join(DRAFT_DIR).join(STAMP_NAME);
+    stamp.is_file().then(|| std::fs::read_to_string(stamp).unwrap_or_default())
+}
+
+/// Removes what no manifest lists: files of former commits, and of writers that died. Readers that hold them mapped keep
+/// them. Only names that writers give are looked at.
+fn sweep(path: &Path, manifest: &Manifest) -> Result<(), StorageError> {
+    storage::remove_unfinished(path)?;
+    let listed: HashSet<&str> =
+        manifest.preparation.file.iter().chain([&manifest.rejects]).map(|file| file.name.as_str()).collect();
+    let is_ours = |name: &str| {
+        let (stem, extension) = name.split_once('.').unwrap_or_default();
+        let stem = stem.split_once('-').map_or(stem, |(stem, _)| stem);
+        matches!((stem, extension), ("preparation", "pdx") | ("rejects", "jsonl"))
+    };
+    for name in names(path)?.iter().filter(|name| is_ours(name) && !listed.contains(name.as_str())) {
+        storage::remove_file(&path.join(name))?;
+    }
+    for id in names(&path.join(SEGMENTS_DIR))? {
+        let folder = path.join(SEGMENTS_DIR).join(&id);
+        let Some(segment) = manifest.segments.iter().find(|segment| segment.id == id) else {
+            storage::remove_dir_all(&folder)?;
+            continue;
+        };
+        storage::remove_unfinished(&folder)?;
+        let is_listed = |name: &str| segment.files.iter().any(|file| file.name == name);
+        for name in names(&folder)?.iter().filter(|name| FileRole::of(name).is_some() && !is_listed(name)) {
+            storage::remove_file(&folder.join(name))?;
+        }
+    }
     Ok(())
+}
+
+/// What is in a folder, by name; nothing in a missing one. Names that are no UTF-8 are not ours.
+fn names(folder: &Path) -> Result<Vec<String>, StorageError> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StorageError::at("read", folder)(error)),
+    }
 }
 
 /// The manifest of a finished collection of `source`, where there is one.

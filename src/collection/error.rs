@@ -6,7 +6,7 @@ use patchdex_format::{Cause, FormatError};
 
 use crate::core::{Fault, Kind};
 use crate::dims::PreparationError;
-use crate::segment::OpenSegmentError;
+use crate::segment::{DAMAGE_ADVICE, OpenSegmentError};
 use crate::storage::StorageError;
 
 /// Why a collection cannot be opened, written or asked.
@@ -44,13 +44,13 @@ pub enum CollectionError {
         value: String,
     },
     /// A file that the manifest lists beside the segments is not there.
-    #[error("{} is missing, though the manifest lists it; restore it from a copy, or index again into another folder", path.display())]
+    #[error("{} is missing, though the manifest lists it{DAMAGE_ADVICE}", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
     },
     /// The list of rejects is not the one that the manifest lists.
-    #[error("{} is not the file that the manifest lists ({what}); restore it from a copy, or index again into another folder", path.display())]
+    #[error("{} is not the file that the manifest lists ({what}){DAMAGE_ADVICE}", path.display())]
     Rejects {
         /// The file.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum CollectionError {
         source: PreparationError,
     },
     /// The preparation's file is sound, but another one.
-    #[error("{} is not the preparation that the manifest names; restore it from a copy, or index again into another folder", path.display())]
+    #[error("{} is not the preparation that the manifest names{DAMAGE_ADVICE}", path.display())]
     ForeignPreparation {
         /// The file.
         path: PathBuf,
@@ -91,19 +91,86 @@ pub enum CollectionError {
         /// The folder.
         path: PathBuf,
     },
-    /// An unfinished build of other images or options.
-    #[error("{} holds an unfinished index of other images or options; run that command again, or remove the folder", path.display())]
+    /// Unfinished work of other images or options.
+    #[error("{} holds an unfinished {} of other images or options; run that command again, or {}", path.display(),
+        if *adding { "addition" } else { "index" },
+        if *adding { "give --restart to throw its work away" } else { "remove the folder" })]
     OtherDraft {
         /// The folder.
         path: PathBuf,
+        /// Whether it is an addition to a collection.
+        adding: bool,
     },
+    /// Nothing is called so.
+    #[error("no image of {} is called, or matches, '{pattern}'; 'patchdex inspect --images' lists them, nothing was changed", path.display())]
+    NoMatch {
+        /// The collection.
+        path: PathBuf,
+        /// What was looked for.
+        pattern: String,
+    },
+    /// A condition on a column that no image has.
+    #[error("no image of {} has a column '{name}'; there are {known}", path.display())]
+    NoColumn {
+        /// The collection.
+        path: PathBuf,
+        /// The column.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Collections that do not belong together.
+    #[error(transparent)]
+    Different(Box<Difference>),
+    /// The model's own tokens are needed and were not kept.
+    #[error("{} does not keep the model's own tokens, so no other preparation can be made from it; index again with --keep-raw", path.display())]
+    NoRaw {
+        /// The segment's folder, or the collection's.
+        path: PathBuf,
+    },
+    /// A preparation that cannot be fitted.
+    #[error(transparent)]
+    Fit(#[from] PreparationError),
+    /// A preparation file that cannot be used.
+    #[error("{}: {source}", path.display())]
+    PreparationFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PreparationError,
+    },
+    /// Images below roots that have no folder in common.
+    #[error("{} and {} have no folder in common, so their images cannot be named below one root", first.display(), second.display())]
+    NoCommonRoot {
+        /// One root.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+}
+
+/// Why two collections do not belong together.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} and {} cannot be joined: {what} differ ({}, {}); {advice}",
+    paths[0].display(), paths[1].display(), values[0], values[1]
+)]
+pub struct Difference {
+    /// Both collections.
+    pub paths: [PathBuf; 2],
+    /// What differs.
+    pub what: &'static str,
+    /// In each.
+    pub values: [String; 2],
+    /// What to do.
+    pub advice: &'static str,
 }
 
 /// A later version already says what to do.
 fn advice(kind: Kind) -> &'static str {
     match kind {
         Kind::Incompatible => "",
-        _ => "; restore it from a copy, or index again into another folder",
+        _ => DAMAGE_ADVICE,
     }
 }
 
@@ -120,11 +187,18 @@ impl Fault for CollectionError {
             Self::None { .. } => Kind::NotFound,
             Self::Manifest { source, .. } => manifest_kind(source),
             Self::Unknown { .. } => Kind::Incompatible,
-            Self::Preparation { source, .. } => source.kind(),
+            Self::Preparation { source, .. } | Self::PreparationFile { source, .. } => source.kind(),
             Self::ForeignPreparation { .. } | Self::Missing { .. } | Self::Rejects { .. } => Kind::Corrupt,
             Self::Segment(error) => error.kind(),
             Self::Storage(error) => error.kind(),
-            Self::Occupied { .. } | Self::Other { .. } | Self::OtherDraft { .. } => Kind::Invalid,
+            Self::NoMatch { .. } => Kind::NotFound,
+            Self::NoColumn { .. } => Kind::Invalid,
+            Self::Different(_) | Self::NoRaw { .. } => Kind::Incompatible,
+            Self::Fit(error) => error.kind(),
+            Self::Occupied { .. }
+            | Self::Other { .. }
+            | Self::OtherDraft { .. }
+            | Self::NoCommonRoot { .. } => Kind::Invalid,
         }
     }
 }

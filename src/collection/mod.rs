@@ -1,22 +1,39 @@
 //! Collections: a folder with a manifest and immutable segments. Opening, the commit that publishes, verification.
 //! Does not know what the vectors mean.
 
+mod columns;
 mod commit;
+mod compact;
 mod error;
+mod filter;
+mod fold;
+mod merge;
+mod preparation;
+mod prepare;
+mod remove;
+mod repair;
 mod verify;
 
 use std::path::{Path, PathBuf};
 
-pub use commit::{Draft, MODEL_PREPARATION, PREPARATION_FILE, publish};
-pub use error::CollectionError;
-use patchdex_format::{MANIFEST_NAME, Manifest};
+pub use commit::{Draft, MODEL_PREPARATION};
+pub use compact::{CompactOptions, Compaction, compact};
+pub use error::{CollectionError, Difference};
+pub use filter::{Column, Columns, Filter, FilterError};
+pub use merge::{Merge, merge};
+use patchdex_format::{MANIFEST_NAME, Manifest, ModelBinding, SegmentEntry};
+pub use preparation::{PreparationChoice, generic_preparation, write_preparation};
+pub use prepare::prepare;
+pub use remove::{Removal, Selection, relist, remove};
+pub use repair::{Repair, repair};
 pub use verify::{Damage, VerifyReport, verify};
 
+use crate::core::{Fault, Kind};
 use crate::dims::Preparation;
 use crate::index::RowKind;
 use crate::metric::Metric;
-use crate::segment::Segment;
-use crate::storage::StorageError;
+use crate::segment::{ImageView, Segment};
+use crate::storage::{Map, StorageError};
 
 /// Program and version, as manifests and files name their writer.
 pub const CREATED_BY: &str = concat!("patchdex ", env!("CARGO_PKG_VERSION"));
@@ -26,6 +43,8 @@ pub struct Collection {
     path: PathBuf,
     manifest: Manifest,
     segments: Vec<Segment>,
+    /// Mapped at once, so that it stays the one of this commit.
+    preparation: Option<Map>,
     metric: Metric,
 }
 
@@ -35,11 +54,28 @@ impl Collection {
     /// # Errors
     /// No collection there, a later version, or damage, with the file and what to do.
     pub fn open(path: &Path) -> Result<Self, CollectionError> {
-        let manifest = read_manifest(path)?;
+        let mut manifest = read_manifest(path)?;
+        loop {
+            let commit = manifest.commit;
+            let error = match Self::of(path, manifest) {
+                Ok(collection) => return Ok(collection),
+                Err(error) => error,
+            };
+            // A writer may have replaced files between the manifest and them: then there is a later commit.
+            manifest = read_manifest(path)?;
+            if manifest.commit == commit {
+                return Err(error);
+            }
+        }
+    }
+
+    /// The commit that `manifest` describes.
+    fn of(path: &Path, manifest: Manifest) -> Result<Self, CollectionError> {
         let (metric, rows) = meaning(path, &manifest)?;
         let open = |entry| Segment::open(&segment_dir(path, entry), entry, rows, manifest.dim as usize);
         let segments = manifest.segments.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { path: path.to_owned(), segments, metric, manifest })
+        let preparation = map_preparation(path, &manifest)?;
+        Ok(Self { path: path.to_owned(), segments, preparation, metric, manifest })
     }
 
     /// Its folder.
@@ -62,12 +98,17 @@ impl Collection {
         self.metric
     }
 
+    /// Every image of every segment, segment by segment.
+    pub fn images(&self) -> impl Iterator<Item = Result<ImageView<'_>, CollectionError>> {
+        self.segments.iter().flat_map(Segment::images).map(|image| Ok(image?))
+    }
+
     /// The map between tokens and stored vectors, read and verified against the manifest.
     ///
     /// # Errors
     /// A missing or damaged file.
     pub fn preparation(&self) -> Result<Preparation, CollectionError> {
-        read_preparation(&self.path, &self.manifest)
+        parse_preparation(&self.path, &self.manifest, self.preparation.as_ref())
     }
 
     /// The file of an image, where it was when it was indexed.
@@ -81,15 +122,16 @@ impl Collection {
 /// # Errors
 /// No collection there, a later version, or damage.
 pub fn read_manifest(path: &Path) -> Result<Manifest, CollectionError> {
-    let file = path.join(MANIFEST_NAME);
-    let bytes = match std::fs::read(&file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(CollectionError::None { path: path.to_owned(), unfinished: Draft::exists(path) });
-        }
-        Err(error) => return Err(StorageError::at("read", &file)(error).into()),
-    };
-    Manifest::parse(&bytes).map_err(|source| CollectionError::Manifest { path: file, source })
+    let none = || CollectionError::None { path: path.to_owned(), unfinished: Draft::exists(path) };
+    read_manifest_file(&path.join(MANIFEST_NAME)).map_err(|error| match error.kind() {
+        Kind::NotFound => none(),
+        _ => error,
+    })
+}
+
+fn read_manifest_file(file: &Path) -> Result<Manifest, CollectionError> {
+    let bytes = std::fs::read(file).map_err(StorageError::at("read", file))?;
+    Manifest::parse(&bytes).map_err(|source| CollectionError::Manifest { path: file.to_owned(), source })
 }
 
 /// What the manifest's words mean to this version.
@@ -107,26 +149,45 @@ fn meaning(path: &Path, manifest: &Manifest) -> Result<(Metric, RowKind), Collec
     }
 }
 
-fn read_preparation(folder: &Path, manifest: &Manifest) -> Result<Preparation, CollectionError> {
+/// The preparation's file, mapped; none where there is none.
+fn map_preparation(folder: &Path, manifest: &Manifest) -> Result<Option<Map>, CollectionError> {
+    let Some(file) = &manifest.preparation.file else { return Ok(None) };
+    let path = folder.join(&file.name);
+    let map = Map::open(&path).map_err(|error| match error.kind() {
+        Kind::NotFound => CollectionError::Missing { path },
+        _ => error.into(),
+    });
+    map.map(Some)
+}
+
+/// The preparation of `manifest` from its file's bytes.
+fn parse_preparation(
+    folder: &Path,
+    manifest: &Manifest,
+    map: Option<&Map>,
+) -> Result<Preparation, CollectionError> {
     let entry = &manifest.preparation;
-    let Some(file) = &entry.file else {
+    let (Some(map), Some(file)) = (map, &entry.file) else {
         return match manifest.model.hidden_size == manifest.dim {
             true => Ok(Preparation::none(manifest.dim as usize)),
             false => Err(CollectionError::ForeignPreparation { path: folder.join(MANIFEST_NAME) }),
         };
     };
-    let path = folder.join(&file.name);
-    let bytes = read_listed(&path)?;
+    let path = map.path().to_owned();
     let wrong = |source| CollectionError::Preparation { path: path.clone(), source };
-    let read = Preparation::from_bytes(&bytes, &entry.fitted_on).map_err(wrong)?;
+    let read = Preparation::from_bytes(map, &entry.fitted_on).map_err(wrong)?;
     let fits = read.input_dim() == manifest.model.hidden_size as usize
         && read.output_dim() == manifest.dim as usize
         && read.digest() == entry.digest
-        && bytes.len() as u64 == file.bytes;
+        && map.len() as u64 == file.bytes;
     match fits {
         true => Ok(read),
         false => Err(CollectionError::ForeignPreparation { path }),
     }
+}
+
+fn read_preparation(folder: &Path, manifest: &Manifest) -> Result<Preparation, CollectionError> {
+    parse_preparation(folder, manifest, map_preparation(folder, manifest)?.as_ref())
 }
 
 /// The bytes of a file that the manifest lists.
@@ -137,9 +198,34 @@ fn read_listed(path: &Path) -> Result<Vec<u8>, CollectionError> {
     })
 }
 
+/// What makes the tokens of two models differ: the first such field, and its values. Where a model lies, and its name, say
+/// nothing.
+pub fn model_difference(a: &ModelBinding, b: &ModelBinding) -> Option<(&'static str, String, String)> {
+    let pair = |what, value: &dyn Fn(&ModelBinding) -> String| (what, value(a), value(b));
+    let values = [
+        pair("digests of the graph", &|model| format!("{:.12}", model.digest)),
+        pair("outputs", &|model| model.output.clone()),
+        pair("inputs", &|model| format!("{:?}", model.inputs)),
+        pair("patch sizes", &|model| model.patch_px.to_string()),
+        pair("prefix tokens", &|model| model.prefix_tokens.to_string()),
+        pair("settings of preprocessor_config.json", &|model| model.image.to_string()),
+    ];
+    values.into_iter().find(|(_, a, b)| a != b)
+}
+
 /// The folder of a segment.
-fn segment_dir(path: &Path, entry: &patchdex_format::SegmentEntry) -> PathBuf {
-    path.join("segments").join(&entry.id)
+fn segment_dir(path: &Path, entry: &SegmentEntry) -> PathBuf {
+    path.join(commit::SEGMENTS_DIR).join(&entry.id)
+}
+
+/// The folder that all of `roots` are below; empty where there is none.
+pub fn common_root(roots: &[PathBuf]) -> PathBuf {
+    let Some(first) = roots.first() else { return PathBuf::new() };
+    let shared = |count: usize| {
+        let prefix: PathBuf = first.components().take(count).collect();
+        roots.iter().all(|root| root.starts_with(&prefix)).then_some(prefix)
+    };
+    (0..=first.components().count()).rev().find_map(shared).unwrap_or_default()
 }
 
 /// A stored path (bytes, `/`-separated) as a path of this system.

@@ -1,12 +1,15 @@
-//! `verify`: every byte of a collection read back against its checksum.
+//! `verify`: the structure of a collection, or every byte of it read back against its checksum.
 
 use std::path::{Path, PathBuf};
 
 use patchdex_format::Manifest;
 
-use super::{CollectionError, meaning, read_listed, read_manifest, read_preparation, segment_dir};
+use super::commit::BACKUP_NAME;
+use super::{
+    CollectionError, meaning, read_listed, read_manifest, read_manifest_file, read_preparation, segment_dir,
+};
 use crate::core::Fault;
-use crate::segment::Segment;
+use crate::segment::{Depth, Segment};
 
 /// One fault that was found.
 #[derive(Debug)]
@@ -20,42 +23,56 @@ pub struct Damage {
 /// What verification found.
 #[derive(Debug, Default)]
 pub struct VerifyReport {
-    /// Files that were read.
+    /// Files that were looked at.
     pub files: usize,
-    /// Bytes that were read.
+    /// Their size.
     pub bytes: u64,
     /// Faults, in order of the files.
     pub damage: Vec<Damage>,
 }
 
-/// Reads the manifest, the preparation, the rejects and every file of every segment.
+/// Looks at the manifest, the preparation, the rejects and every file of every segment.
 ///
 /// # Errors
 /// A manifest that cannot be read: without it nothing else can be judged.
-pub fn verify(path: &Path) -> Result<VerifyReport, CollectionError> {
-    let manifest = read_manifest(path)?;
-    let (_, rows) = meaning(path, &manifest)?;
+pub fn verify(path: &Path, depth: Depth) -> Result<VerifyReport, CollectionError> {
+    loop {
+        let manifest = read_manifest(path)?;
+        let report = verify_commit(path, &manifest, depth)?;
+        // A writer may have replaced files meanwhile: then there is a later commit.
+        if report.damage.is_empty() || read_manifest(path)?.commit == manifest.commit {
+            return Ok(report);
+        }
+    }
+}
+
+fn verify_commit(path: &Path, manifest: &Manifest, depth: Depth) -> Result<VerifyReport, CollectionError> {
+    let (_, rows) = meaning(path, manifest)?;
     let mut report = VerifyReport { files: 1, ..VerifyReport::default() };
     let listed = manifest.preparation.file.iter().chain([&manifest.rejects]);
     for file in listed.chain(manifest.segments.iter().flat_map(|segment| &segment.files)) {
         report.files += 1;
         report.bytes = report.bytes.saturating_add(file.bytes);
     }
-    let preparation = read_preparation(path, &manifest).err();
-    let rejects = verify_rejects(path, &manifest).err();
-    for error in preparation.into_iter().chain(rejects) {
+    let preparation = read_preparation(path, manifest).err();
+    let rejects = verify_rejects(path, manifest).err();
+    let copy = path.join(BACKUP_NAME);
+    let has_copy = copy.exists();
+    report.files += usize::from(has_copy);
+    let copy = if has_copy { read_manifest_file(&copy).err() } else { None };
+    for error in preparation.into_iter().chain(rejects).chain(copy) {
         report.damage.push(Damage { path: path.to_owned(), error: Box::new(error) });
     }
     for entry in &manifest.segments {
         let folder = segment_dir(path, entry);
-        let faults = Segment::verify(&folder, entry, rows, manifest.dim as usize);
+        let faults = Segment::verify(&folder, entry, rows, manifest.dim as usize, depth);
         let damage = faults.into_iter().map(|error| Damage { path: folder.clone(), error: Box::new(error) });
         report.damage.extend(damage);
     }
     Ok(report)
 }
 
-fn verify_rejects(folder: &Path, manifest: &Manifest) -> Result<(), CollectionError> {
+pub(super) fn verify_rejects(folder: &Path, manifest: &Manifest) -> Result<(), CollectionError> {
     let entry = &manifest.rejects;
     let path = folder.join(&entry.name);
     let bytes = read_listed(&path)?;

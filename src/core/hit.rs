@@ -1,6 +1,7 @@
 //! What an answer is made of.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::Bbox;
 
@@ -11,6 +12,11 @@ pub struct Hit {
     pub rank: usize,
     /// Path relative to the collection's root, `/`-separated; bytes that are no UTF-8 are shown as U+FFFD.
     pub image: String,
+    /// The image's content: the first 16 hexadecimal digits of its file's BLAKE3.
+    pub id: String,
+    /// What the user said about the image.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub metadata: Map<String, Value>,
     /// Where, in pixels of the upright image.
     #[serde(rename = "box")]
     pub bbox: Bbox,
@@ -20,6 +26,9 @@ pub struct Hit {
     pub scores: StageScores,
     /// Strongest first.
     pub matches: Vec<Match>,
+    /// Images nearly equal to this one that were found too, best first; where they are grouped.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub duplicates: Vec<String>,
 }
 
 /// The stages' scores of one hit.

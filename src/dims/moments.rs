@@ -4,6 +4,7 @@
 //! order of the vectors only, never on the number of threads.
 
 use ndarray::Array2;
+use rayon::prelude::*;
 
 /// Count, mean and scatter matrix of vectors of one length.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,16 @@ impl Moments {
         });
         moments.scatter = centred.t().dot(&centred).into_iter().collect();
         moments.count = count as u64;
+        moments
+    }
+
+    /// The moments of blocks of rows of `dim` numbers: computed in parallel, merged in order.
+    pub fn of_blocks(blocks: &[&[f32]], dim: usize) -> Self {
+        let mut moments = Self::empty(dim);
+        for blocks in blocks.chunks(rayon::current_num_threads().max(1) * 2) {
+            let parts: Vec<Moments> = blocks.par_iter().map(|block| Self::of_rows(block, dim)).collect();
+            parts.iter().for_each(|part| moments.merge(part));
+        }
         moments
     }
 

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::collection::{Collection, CollectionError};
+use patchdex_format::ModelBinding;
+
+use crate::collection::{Collection, CollectionError, Filter, FilterError};
 use crate::core::{Bbox, Fault, Grid, Kind};
 use crate::dims::Preparation;
 use crate::model::{ImageSpec, Model, ModelError, ModelOptions, Session, model_dir, tensor};
 use crate::picture::Picture;
-use crate::query::{Answer, Plan, QueryError, QueryTokens, choose_view, execute};
+use crate::query::{Answer, Plan, QueryError, QueryTokens, Scope, choose_view, execute};
 
 /// Why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,9 @@ pub enum EngineError {
         /// The model's folder.
         model: PathBuf,
     },
+    /// The plan's condition.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// A box that is not in the image.
     #[error(
         "box {bbox} lies outside the image of {width}x{height} px; give x,y,w,h in pixels of the upright image"
@@ -66,6 +71,7 @@ impl Fault for EngineError {
             Self::Collection(error) => error.kind(),
             Self::Model(error) => error.kind(),
             Self::Query(error) => error.kind(),
+            Self::Filter(error) => error.kind(),
             Self::ForeignModel { .. } | Self::ForeignPreprocessing { .. } => Kind::Incompatible,
             Self::OutsideImage { .. } => Kind::Invalid,
         }
@@ -81,6 +87,25 @@ pub struct EngineOptions {
     pub onnxruntime: Option<PathBuf>,
     /// Threads of the model.
     pub threads: usize,
+}
+
+/// Where the model of a collection is: the folder or name that was `given`, else where it was, else by its name.
+pub fn bound_model_dir(binding: &ModelBinding, given: Option<&str>) -> PathBuf {
+    match given {
+        Some(model) => model_dir(model),
+        None if Path::new(&binding.folder).is_dir() => PathBuf::from(&binding.folder),
+        None => model_dir(&binding.name),
+    }
+}
+
+/// How a collection wants its model opened.
+pub fn bound_model_options(binding: &ModelBinding, onnxruntime: Option<PathBuf>) -> ModelOptions {
+    ModelOptions {
+        variant: Some(binding.variant.clone()),
+        output: Some(binding.output.clone()),
+        inputs: binding.inputs.clone(),
+        onnxruntime,
+    }
 }
 
 /// An open collection and a session of its model.
@@ -100,17 +125,8 @@ impl Engine {
         let collection = Collection::open(path)?;
         let preparation = collection.preparation()?;
         let binding = &collection.manifest().model;
-        let dir = match &options.model {
-            Some(model) => model_dir(model),
-            None if Path::new(&binding.folder).is_dir() => PathBuf::from(&binding.folder),
-            None => model_dir(&binding.name),
-        };
-        let wanted = ModelOptions {
-            variant: Some(binding.variant.clone()),
-            output: Some(binding.output.clone()),
-            inputs: binding.inputs.clone(),
-            onnxruntime: options.onnxruntime.clone(),
-        };
+        let dir = bound_model_dir(binding, options.model.as_deref());
+        let wanted = bound_model_options(binding, options.onnxruntime.clone());
         let foreign = |found_digest: String| EngineError::ForeignModel {
             collection: path.to_owned(),
             expected: binding.name.clone(),
@@ -149,7 +165,7 @@ impl Engine {
     /// the caller's.
     ///
     /// # Errors
-    /// A box outside the picture, a model that fails, damage that shows while reading.
+    /// A condition that makes no sense, a box outside the picture, a model that fails, damage that shows while reading.
     pub fn query(
         &mut self,
         picture: &Picture,
@@ -159,6 +175,10 @@ impl Engine {
     ) -> Result<Answer, EngineError> {
         let whole = Bbox::of_image(picture.width, picture.height);
         let boxes = if boxes.is_empty() { &[whole] } else { boxes };
+        let scope = match &plan.filter {
+            Some(filter) => Scope::of(self.collection.matching(&filter.parse::<Filter>()?)?),
+            None => Scope::all(&self.collection),
+        };
         let start = Instant::now();
         let mut tokens = Vec::with_capacity(boxes.len());
         let mut seen: Option<(Bbox, Grid, Vec<f32>)> = None;
@@ -180,7 +200,7 @@ impl Engine {
             }
         }
         let embed_ms = start.elapsed().as_secs_f64() * 1e3;
-        let mut answer = execute(&self.collection, image, &tokens, plan)?;
+        let mut answer = execute(&self.collection, &scope, image, &tokens, plan)?;
         answer.timing_ms.embed = embed_ms;
         Ok(answer)
     }

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Reject;
+use super::{MetadataError, Reject};
 use crate::collection::CollectionError;
 use crate::core::{Fault, Kind};
-use crate::dims::PreparationError;
 use crate::model::ModelError;
 use crate::storage::StorageError;
 
@@ -38,7 +37,7 @@ pub enum IngestError {
         first: String,
     },
     /// A finished collection whose folder of images has changed.
-    #[error("{} is a finished collection; since then {new} images are new or changed and {gone} are gone: index into another --out, nothing was changed", path.display())]
+    #[error("{} is a finished collection; since then {new} images are new or changed and {gone} are gone: 'patchdex add' takes in what is new or changed, 'patchdex remove --missing' takes out what is gone; nothing was changed", path.display())]
     Changed {
         /// The collection.
         path: PathBuf,
@@ -47,6 +46,29 @@ pub enum IngestError {
         /// Images that it has and that are no longer there.
         gone: usize,
     },
+    /// Another model than the one that made the collection.
+    #[error("{} was made with another model: {what} differ ({expected}, {found}); give the model that made it with --model", path.display())]
+    OtherModel {
+        /// The collection.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// In the collection.
+        expected: String,
+        /// In the model at hand.
+        found: String,
+    },
+    /// Metadata that no image of the command answers to.
+    #[error("none of the {rows} rows of the metadata names an image below {}; paths may be relative to that folder, absolute, or relative to the metadata's own folder", root.display())]
+    MetadataOfOthers {
+        /// The folder that images are below.
+        root: PathBuf,
+        /// Rows of the file.
+        rows: usize,
+    },
+    /// Metadata that cannot be read.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
     /// Stopped from outside.
     #[error("stopped after {done} of {images} images; run the same command again to go on")]
     Interrupted {
@@ -64,17 +86,6 @@ pub enum IngestError {
     /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The preparation cannot be fitted.
-    #[error(transparent)]
-    Preparation(#[from] PreparationError),
-    /// A preparation file that cannot be used.
-    #[error("{}: {source}", path.display())]
-    PreparationFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: PreparationError,
-    },
     /// A stage of the pipeline ended without a word.
     #[error("a worker thread died; this is a defect of patchdex, please report it with the command")]
     WorkerDied,
@@ -93,13 +104,14 @@ impl Fault for IngestError {
         match self {
             Self::MissingInput { .. } => Kind::NotFound,
             Self::NoImages { .. } | Self::Changed { .. } => Kind::Invalid,
+            Self::OtherModel { .. } => Kind::Incompatible,
+            Self::MetadataOfOthers { .. } => Kind::Invalid,
+            Self::Metadata(error) => error.kind(),
             Self::AllRejected { .. } => Kind::Corrupt,
             Self::Interrupted { .. } => Kind::Io,
             Self::Collection(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::Model(error) => error.kind(),
-            Self::Preparation(error) => error.kind(),
-            Self::PreparationFile { source, .. } => source.kind(),
             Self::WorkerDied => Kind::Internal,
         }
     }

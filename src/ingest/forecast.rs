@@ -6,16 +6,15 @@ use std::time::Instant;
 use patchdex_format::{ImageRow, ViewRow};
 use serde::Serialize;
 
-use super::{
-    IndexOptions, IngestError, SourceFile, Sources, View, any_image, fixed_preparation, spools_raw,
-    view_plan, views,
-};
-use crate::collection::bytes_of_path;
+use super::{IndexOptions, IngestError, SourceFile, Sources, View, any_image, spools_raw, view_plan, views};
+use crate::collection::{PreparationChoice, bytes_of_path};
 use crate::core::Bbox;
 use crate::dims::Source;
 use crate::model::{Model, tensor};
 use crate::picture::{self, Header, Picture};
 
+/// Manifest and its copy, about.
+const MANIFEST_BYTES: u64 = 6000;
 /// Timed runs.
 const RUNS: usize = 2;
 
@@ -44,7 +43,7 @@ pub struct Forecast {
 /// Nothing to index, or a model or preparation that cannot be used.
 pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Result<Forecast, IngestError> {
     any_image(sources)?;
-    let preparation = fixed_preparation(model, options)?;
+    let choice = PreparationChoice::of(&options.prepare, model.spec.hidden_size, &model.spec.dir)?;
     let plan = view_plan(options);
     let mut all: Vec<View> = Vec::new();
     let (mut images, mut rejects, mut table_bytes) = (0, sources.rejects.len(), 0);
@@ -64,7 +63,7 @@ pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Res
     }
     let patches: u64 = all.iter().map(|view| view.grid.len() as u64).sum();
     let tokens_dim = model.spec.hidden_size;
-    let (dim, preparation_bytes) = match (&preparation, &options.prepare) {
+    let (dim, preparation_bytes) = match (choice.fixed(), &options.prepare) {
         (Some(map), _) if map.is_none() => (tokens_dim, 0),
         (Some(map), _) => (map.output_dim(), map.to_bytes().len()),
         (None, Source::Own(method)) => (method.output_dim(tokens_dim), method.parameters(tokens_dim) * 4),
@@ -72,14 +71,15 @@ pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Res
     };
     let row_bytes = options.vectors.row_bytes(dim) as u64;
     let raw_bytes = model.spec.hidden_size as u64 * 4;
-    let raw = spools_raw(options, &preparation);
+    let raw = spools_raw(options, choice.fixed());
     Ok(Forecast {
         images,
         rejects,
         views: all.len(),
         patches,
         bytes: patches * (row_bytes + if options.keep_raw { raw_bytes } else { 0 })
-            + (table_bytes + preparation_bytes) as u64,
+            + (table_bytes + preparation_bytes) as u64
+            + MANIFEST_BYTES,
         temporary_bytes: patches * if raw { raw_bytes } else { row_bytes },
         seconds: seconds(&all, model, options)?,
     })

@@ -121,8 +121,12 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Reads what an earlier run left, and cuts off what is not whole. Records of files that have changed since, or
-    /// are gone, are dropped; their images are done again.
-    pub fn open(draft: &Draft, sources: &Sources) -> Result<Self, IngestError> {
+    /// are gone, are dropped; their images are done again. Contents that are `known` need no record of their own.
+    pub fn open(
+        draft: &Draft,
+        sources: &Sources,
+        known: &HashMap<String, PathText>,
+    ) -> Result<Self, IngestError> {
         let folder = draft.dir();
         let mut lines = AppendFile::open(&folder.join("journal.jsonl"))?;
         let mut spool = AppendFile::open(&folder.join("vectors.spool"))?;
@@ -155,7 +159,8 @@ impl Journal {
         let mut kept = HashSet::new();
         for record in records.into_iter().filter(fresh) {
             // A copy of an image that is no longer there must be embedded itself.
-            let orphan = matches!(&record.outcome, Outcome::Duplicate { of, .. } if !kept.contains(of));
+            let orphan = matches!(&record.outcome, Outcome::Duplicate { of, content }
+                if !kept.contains(of) && !known.contains_key(content));
             if !orphan && kept.insert(record.path.clone()) {
                 journal.keep(record);
             }
@@ -232,10 +237,10 @@ impl Journal {
         rejects
     }
 
-    /// Images that will be in the collection.
-    pub fn indexed(&self) -> usize {
+    /// Paths of images that will be in the collection.
+    pub fn listed_paths(&self) -> impl Iterator<Item = Vec<u8>> {
         let kept = |record: &&Record| !matches!(record.outcome, Outcome::Rejected { .. });
-        self.records.iter().filter(kept).count()
+        self.records.iter().filter(kept).map(|record| record.path.bytes())
     }
 
     /// Patches stored.

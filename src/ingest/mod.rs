@@ -1,34 +1,43 @@
 //! From images to a collection: walk, decode, views, embed, write. Resumable, bounded in memory, rejects listed.
 
+mod add;
 mod budget;
 mod error;
 mod finish;
 mod forecast;
 mod journal;
+mod listing;
+mod metadata;
 mod moments;
 mod pipeline;
 mod source;
 mod views;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use add::{Addition, add};
 pub use error::IngestError;
 pub use forecast::{Forecast, forecast};
 pub use journal::Reject;
+pub use metadata::{MetadataError, MetadataFile};
 pub use moments::moments;
-use patchdex_format::{ModelBinding, PreparationEntry, TilePlan, ViewPlan};
+use patchdex_format::{ModelBinding, TilePlan, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
 pub use views::{View, views};
 
-use crate::collection::{self, Collection, Draft, MODEL_PREPARATION, bytes_of_path};
-use crate::dims::{Method, Preparation, Source};
+use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, bytes_of_path};
+use crate::dims::{Preparation, Source};
 use crate::index::RowKind;
 use crate::metric::{METRICS, Metric};
 use crate::model::Model;
 use crate::picture::Limits;
-use crate::storage::StorageError;
+use crate::segment::{Listed, RowEncoding, Segment};
+use journal::Journal;
+use pipeline::Spooling;
+use serde_json::{Map, Value};
 
 /// What `patchdex index` is told.
 #[derive(Clone, Debug)]
@@ -55,6 +64,8 @@ pub struct IndexOptions {
     pub memory_bytes: u64,
     /// What decoding may take on.
     pub limits: Limits,
+    /// What the user says about the images.
+    pub metadata: Option<Arc<MetadataFile>>,
 }
 
 impl IndexOptions {
@@ -72,7 +83,31 @@ impl IndexOptions {
             batch: 1,
             memory_bytes: 1 << 30,
             limits: Limits::default(),
+            metadata: None,
         }
+    }
+
+    /// What is known of the image at `path` below `root`: what was `said` before, and what is said now.
+    fn told(&self, root: &Path, path: &[u8], mut said: Map<String, Value>) -> Map<String, Value> {
+        said.extend(self.metadata.iter().filter_map(|file| file.of(root, path)).flat_map(Map::clone));
+        said.retain(|_, value| !value.is_null());
+        said
+    }
+
+    /// What is said about a listed image now, where it is not what is stored.
+    fn retold(&self, root: &Path, image: &Listed) -> Option<Map<String, Value>> {
+        let told = self.told(root, &image.path, image.metadata.clone());
+        (told != image.metadata).then_some(told)
+    }
+
+    /// Rows of the metadata that name none of `images`.
+    fn unmatched<'a>(&self, root: &Path, images: impl IntoIterator<Item = &'a [u8]>) -> usize {
+        self.metadata.as_ref().map_or(0, |metadata| metadata.rows_without_image(root, images))
+    }
+
+    /// How tokens are stored.
+    fn encoding<'a>(&self, preparation: &'a Preparation) -> RowEncoding<'a> {
+        RowEncoding { preparation, metric: self.metric, rows: self.vectors }
     }
 }
 
@@ -106,10 +141,11 @@ pub struct Summary {
     pub embedded_views: usize,
     /// Whether the collection was there already, made by the same command.
     pub unchanged: bool,
+    /// The list of rejects.
+    pub rejects_file: PathBuf,
+    /// Rows of the metadata that name no image of the collection.
+    pub unmatched_metadata: usize,
 }
-
-/// Name of the list of rejects in a collection's folder.
-pub const REJECTS_FILE: &str = "rejects.jsonl";
 
 /// Builds a collection of `sources`, or goes on where an earlier run of the same command stopped. `stop` set by
 /// another thread ends the work early; what was done stays.
@@ -125,18 +161,47 @@ pub fn index(
     progress: &mut dyn FnMut(&Status),
 ) -> Result<Summary, IngestError> {
     any_image(sources)?;
-    let preparation = fixed_preparation(model, options)?;
-    // Read now, not after hours of embedding: it may be damaged.
-    let generic = match options.prepare {
-        Source::Own(Method::Whiten) => generic_preparation(model)?,
-        _ => None,
-    };
-    let stamp = stamp(sources, model, options, preparation.as_ref().or(generic.as_ref()));
+    check_metadata(sources, options)?;
+    let choice = PreparationChoice::of(&options.prepare, model.spec.hidden_size, &model.spec.dir)?;
+    let stamp = stamp(sources, model, options, &choice.digest());
     let draft = match Draft::begin(&options.out, &stamp)? {
         Ok(draft) => draft,
         Err(manifest) => return unchanged(sources, options, &manifest),
     };
-    let mut journal = journal::Journal::open(&draft, sources)?;
+    let known = HashMap::new();
+    let mut journal = Journal::open(&draft, sources, &known)?;
+    let raw = spools_raw(options, choice.fixed());
+    let spooling = Spooling {
+        encoding: choice.fixed().filter(|_| !raw).map(|fixed| options.encoding(fixed)),
+        options,
+        known,
+    };
+    let (status, embedded_views) = embed(sources, model, &spooling, &mut journal, stop, progress)?;
+    let rejects = journal.sorted_rejects();
+    let listed: Vec<Vec<u8>> = journal.listed_paths().collect();
+    let images = listed.len();
+    let unmatched_metadata = options.unmatched(&sources.root, listed.iter().map(Vec::as_slice));
+    let rejects_file = finish::finish(draft, journal, sources, model, options, choice, stamp)?;
+    Ok(Summary {
+        status,
+        images,
+        rejects,
+        embedded_views,
+        unchanged: false,
+        rejects_file,
+        unmatched_metadata,
+    })
+}
+
+/// Embeds what the journal does not have; gives the final counts and the number of views that went through the model.
+fn embed(
+    sources: &Sources,
+    model: &Model,
+    spooling: &Spooling<'_>,
+    journal: &mut Journal,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(&Status),
+) -> Result<(Status, usize), IngestError> {
     let mut status = Status {
         images: sources.files.len(),
         done: journal.done(),
@@ -146,21 +211,13 @@ pub fn index(
         stage: None,
     };
     progress(&status);
-    let encoding = pipeline::Encoding {
-        preparation: preparation.as_ref(),
-        raw: spools_raw(options, &preparation),
-        options,
-    };
-    let embedded_views = pipeline::run(sources, model, &encoding, &mut journal, stop, &mut status, progress)?;
+    let views = pipeline::run(sources, model, spooling, journal, stop, &mut status, progress)?;
     status.stage = Some("writing");
     progress(&status);
-    if stop.load(Ordering::Relaxed) {
-        return Err(IngestError::Interrupted { done: status.done, images: status.images });
+    match stop.load(Ordering::Relaxed) {
+        true => Err(IngestError::Interrupted { done: status.done, images: status.images }),
+        false => Ok((status, views)),
     }
-    let (images, rejects) = (journal.indexed(), journal.sorted_rejects());
-    let fitting = finish::Fitting { fixed: preparation, generic };
-    finish::finish(draft, journal, sources, model, options, fitting, stamp)?;
-    Ok(Summary { status, images, rejects, embedded_views, unchanged: false })
 }
 
 /// Refuses what has no image at all, before anything is made.
@@ -174,59 +231,23 @@ fn any_image(sources: &Sources) -> Result<(), IngestError> {
     }
 }
 
-/// Whether tokens are spooled as the model gives them: to fit on them first, or to keep them.
-fn spools_raw(options: &IndexOptions, fixed: &Option<Preparation>) -> bool {
-    fixed.is_none() || options.keep_raw
-}
-
-/// The preparation, when it is known before the first token; none when it is to be fitted on the collection.
-fn fixed_preparation(model: &Model, options: &IndexOptions) -> Result<Option<Preparation>, IngestError> {
-    let dim = model.spec.hidden_size;
-    let fixed = match &options.prepare {
-        Source::Own(Method::None) => Preparation::none(dim),
-        Source::Own(method @ Method::Keep(path)) => {
-            let text =
-                std::fs::read_to_string(path).map_err(StorageError::at("read the dimension list", path))?;
-            Preparation::keep_listed(&text, method, dim)
-                .map_err(|source| IngestError::PreparationFile { path: path.clone(), source })?
-        }
-        // Found out now, not after hours of embedding.
-        Source::Own(method) => return Ok(Preparation::check_method(method, dim).map(|()| None)?),
-        Source::Model => generic_preparation(model)?.unwrap_or_else(|| Preparation::none(dim)),
-        Source::File(path) if path.is_dir() => {
-            let collection = Collection::open(path)?;
-            let mut borrowed = collection.preparation()?;
-            borrowed.fitted_on = path.display().to_string();
-            borrowed
-        }
-        Source::File(path) => read_preparation(path, &path.display().to_string())?,
-    };
-    match fixed.input_dim() == dim {
-        true => Ok(Some(fixed)),
-        false => {
-            let found = fixed.input_dim();
-            Err(crate::dims::PreparationError::Dimensions { expected: found, found: dim }.into())
-        }
+/// Refuses metadata of which not one row names an image: it is of other images, or names them otherwise.
+fn check_metadata(sources: &Sources, options: &IndexOptions) -> Result<(), IngestError> {
+    let Some(metadata) = &options.metadata else { return Ok(()) };
+    let is_named = |file: &SourceFile| metadata.of(&sources.root, &bytes_of_path(&file.relative)).is_some();
+    match metadata.is_empty() || sources.files.iter().any(is_named) {
+        true => Ok(()),
+        false => Err(IngestError::MetadataOfOthers { root: sources.root.clone(), rows: metadata.len() }),
     }
 }
 
-/// The preparation that the model's folder brings.
-///
-/// # Errors
-/// A file that is there but damaged.
-pub fn generic_preparation(model: &Model) -> Result<Option<Preparation>, IngestError> {
-    let path = model.spec.dir.join(MODEL_PREPARATION);
-    path.is_file().then(|| read_preparation(&path, "model")).transpose()
+/// Whether tokens are spooled as the model gives them: to fit on them first, or to keep them.
+fn spools_raw(options: &IndexOptions, fixed: Option<&Preparation>) -> bool {
+    fixed.is_none() || options.keep_raw
 }
 
-fn read_preparation(path: &std::path::Path, fitted_on: &str) -> Result<Preparation, IngestError> {
-    let bytes = std::fs::read(path).map_err(StorageError::at("read the preparation", path))?;
-    Preparation::from_bytes(&bytes, fitted_on)
-        .map_err(|source| IngestError::PreparationFile { path: path.to_owned(), source })
-}
-
-/// What makes two index commands the same: inputs, model and options that change what is stored.
-fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, given: Option<&Preparation>) -> String {
+/// What makes two commands the same: inputs, model and options that change what is stored.
+fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, preparation: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
@@ -236,7 +257,7 @@ fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, given: Option
     for text in [&model.digest, &model.output, &options.prepare.to_string(), &format!("{:?}", model.inputs)] {
         add(text);
     }
-    add(&given.map(Preparation::digest).unwrap_or_default());
+    add(preparation);
     add(&format!("{:?} {:?} {}", view_plan(options), model.spec.image, options.keep_raw));
     add(&format!("{} {} {:?}", options.vectors.name, options.metric.name, options.limits));
     hasher.finalize().to_hex().to_string()
@@ -246,6 +267,7 @@ fn view_plan(options: &IndexOptions) -> ViewPlan {
     ViewPlan { long_side_px: options.long_side_px, tiles: options.tiles }
 }
 
+/// What a manifest says of the model.
 fn model_binding(model: &Model) -> ModelBinding {
     let spec = &model.spec;
     ModelBinding {
@@ -265,15 +287,6 @@ fn model_binding(model: &Model) -> ModelBinding {
     }
 }
 
-fn preparation_entry(preparation: &Preparation) -> PreparationEntry {
-    PreparationEntry {
-        spec: preparation.method.clone(),
-        fitted_on: preparation.fitted_on.clone(),
-        digest: preparation.digest(),
-        file: None,
-    }
-}
-
 /// The same command, once more: reports what is there, and how many files are new, changed or gone since.
 fn unchanged(
     sources: &Sources,
@@ -282,20 +295,23 @@ fn unchanged(
 ) -> Result<Summary, IngestError> {
     let collection = Collection::open(&options.out)?;
     let mut known = HashMap::new();
-    for segment in collection.segments() {
-        for image in segment.images() {
-            let image = image.map_err(collection::CollectionError::from)?;
-            known.insert(image.path.to_vec(), (image.row.file_bytes, image.row.modified_ns));
+    let mut retold = HashSet::new();
+    for image in collection.segments().iter().map(Segment::listed) {
+        for image in image.map_err(CollectionError::from)? {
+            if options.retold(&sources.root, &image).is_some() {
+                retold.insert(image.path.clone());
+            }
+            known.insert(image.path, (image.row.file_bytes, image.row.modified_ns));
         }
     }
-    let list = options.out.join(REJECTS_FILE);
+    let list = options.out.join(&manifest.rejects.name);
     let rejects = journal::read_rejects(&list)?;
     let listed_ns = std::fs::metadata(&list).map_or(i64::MAX, |about| source::modified_ns(&about));
     let listed: HashSet<&str> = rejects.iter().map(|reject| reject.path.as_str()).collect();
     let rejected = |path: &[u8]| listed.contains(&*String::from_utf8_lossy(path));
     let new = sources.files.iter().filter(|file| {
         let path = bytes_of_path(&file.relative);
-        let same = known.get(&path) == Some(&(file.bytes, file.modified_ns));
+        let same = known.get(&path) == Some(&(file.bytes, file.modified_ns)) && !retold.contains(&path);
         // A reject that was written to since may have been repaired.
         !same && (!rejected(&path) || file.modified_ns > listed_ns)
     });
@@ -313,5 +329,13 @@ fn unchanged(
         patches: manifest.segments.iter().map(|segment| segment.patches).sum(),
         stage: None,
     };
-    Ok(Summary { status, images: known.len(), rejects, embedded_views: 0, unchanged: true })
+    Ok(Summary {
+        status,
+        images: known.len(),
+        rejects,
+        embedded_views: 0,
+        unchanged: true,
+        rejects_file: list,
+        unmatched_metadata: options.unmatched(&sources.root, known.keys().map(Vec::as_slice)),
+    })
 }

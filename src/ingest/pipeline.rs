@@ -14,38 +14,27 @@ use super::budget::Budget;
 use super::journal::{Embedded, Journal, Outcome, PathText, Record, ViewRecord};
 use super::{IndexOptions, IngestError, SourceFile, Sources, Status, View, view_plan, views};
 use crate::collection::bytes_of_path;
-use crate::dims::Preparation;
 use crate::model::{Model, ModelError, tensor};
 use crate::picture::{self, Picture, PictureError};
+use crate::segment::RowEncoding;
 
 /// How tokens become spooled bytes.
-pub(super) struct Encoding<'a> {
-    pub preparation: Option<&'a Preparation>,
-    /// Whether tokens are spooled as the model gives them.
-    pub raw: bool,
+pub(super) struct Spooling<'a> {
+    /// How they are stored at once; none when they are spooled as the model gives them.
+    pub encoding: Option<RowEncoding<'a>>,
     pub options: &'a IndexOptions,
+    /// Contents that need no embedding, with the image that has each.
+    pub known: HashMap<String, PathText>,
 }
 
-impl Encoding<'_> {
+impl Spooling<'_> {
     /// Spooled bytes and scales of rows as the model gives them.
     fn encode(&self, tokens: &[f32]) -> (Vec<u8>, Vec<f32>) {
-        match self.preparation.filter(|_| !self.raw) {
-            Some(preparation) => encode(tokens, preparation, self.options),
+        match &self.encoding {
+            Some(encoding) => encoding.encode(tokens),
             None => (bytemuck::cast_slice(tokens).to_vec(), Vec::new()),
         }
     }
-}
-
-/// Stored bytes and scales of rows as the model gives them: prepared, made comparable, quantised.
-pub(super) fn encode(
-    tokens: &[f32],
-    preparation: &Preparation,
-    options: &IndexOptions,
-) -> (Vec<u8>, Vec<f32>) {
-    let dim = preparation.output_dim();
-    let mut rows = preparation.apply(tokens);
-    options.metric.prepare(&mut rows, dim);
-    options.vectors.encode(&rows, dim)
 }
 
 /// An image that was read.
@@ -85,7 +74,7 @@ enum Arrival {
 pub(super) fn run(
     sources: &Sources,
     model: &Model,
-    encoding: &Encoding<'_>,
+    spooling: &Spooling<'_>,
     journal: &mut Journal,
     stop: &AtomicBool,
     status: &mut Status,
@@ -97,7 +86,7 @@ pub(super) fn run(
     if files.is_empty() {
         return Ok(0);
     }
-    let options = encoding.options;
+    let options = spooling.options;
     let threads = options.threads.max(1).min(files.len().max(1) * 4);
     let budget = Budget::new(options.memory_bytes);
     let halted = AtomicBool::new(false);
@@ -109,7 +98,11 @@ pub(super) fn run(
         let (arrive_out, arrive_in) = bounded::<Arrival>(threads * 4);
         {
             let (budget, files, arrive_out) = (&budget, &files, arrive_out.clone());
-            let reader = Reader { model, options, known: journal.contents() };
+            let reader = Reader {
+                model,
+                options,
+                known: spooling.known.clone().into_iter().chain(journal.contents()).collect(),
+            };
             scope.spawn(move || {
                 guarded(&arrive_out, || reader.run(files, budget, &stopped, &read_out, &arrive_out));
             });
@@ -122,7 +115,7 @@ pub(super) fn run(
         }
         for _ in 0..threads {
             let (batch_in, arrive_out) = (batch_in.clone(), arrive_out.clone());
-            scope.spawn(move || guarded(&arrive_out, || embed(model, &batch_in, encoding, &arrive_out)));
+            scope.spawn(move || guarded(&arrive_out, || embed(model, &batch_in, spooling, &arrive_out)));
         }
         drop((read_in, batch_out, batch_in, arrive_out));
         let mut writer = Writer {
@@ -283,7 +276,7 @@ fn send_batches(
     true
 }
 
-fn embed(model: &Model, batches: &Receiver<ViewBatch>, encoding: &Encoding<'_>, arrive: &Sender<Arrival>) {
+fn embed(model: &Model, batches: &Receiver<ViewBatch>, spooling: &Spooling<'_>, arrive: &Sender<Arrival>) {
     // Made here, so that all sessions load at once, beside the first images.
     let mut session = match model.session(1) {
         Ok(session) => session,
@@ -297,7 +290,7 @@ fn embed(model: &Model, batches: &Receiver<ViewBatch>, encoding: &Encoding<'_>, 
         let arrival = match session.embed(&batch.pixels, batch.count, batch.width_px, batch.height_px) {
             Ok(tokens) => {
                 let rows = tokens.values.len() / batch.count;
-                let parts = tokens.values.chunks_exact(rows).map(|view| encoding.encode(view)).collect();
+                let parts = tokens.values.chunks_exact(rows).map(|view| spooling.encode(view)).collect();
                 Arrival::Embedded { place: batch.place, first: batch.first, parts }
             }
             Err(error) => Arrival::Failed(error),

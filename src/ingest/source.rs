@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use walkdir::WalkDir;
 
 use super::{IngestError, Reject};
-use crate::collection::bytes_of_path;
+use crate::collection::{bytes_of_path, common_root};
 use crate::storage::StorageError;
 
 /// Extensions that are looked at in folders. Files named on the command line are always looked at.
@@ -181,7 +181,8 @@ pub(super) fn modified_ns(about: &Metadata) -> i64 {
     modified.map_or(0, |since| since.as_nanos() as i64)
 }
 
-fn absolute(path: &Path) -> PathBuf {
+/// Absolute and plain: what two ways to write a path have in common.
+pub(super) fn absolute(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     // `a/./b` and `a/` become `a/b` and `a`; links stay as they are, unless a path goes up through them.
     let plain: PathBuf = whole.components().collect();
@@ -194,15 +195,6 @@ fn absolute(path: &Path) -> PathBuf {
 fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
-}
-
-fn common_root(roots: &[PathBuf]) -> PathBuf {
-    let Some(first) = roots.first() else { return PathBuf::new() };
-    let shared = |count: usize| {
-        let prefix: PathBuf = first.components().take(count).collect();
-        roots.iter().all(|root| root.starts_with(&prefix)).then_some(prefix)
-    };
-    (0..=first.components().count()).rev().find_map(shared).unwrap_or_default()
 }
 
 #[cfg(test)]

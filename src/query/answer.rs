@@ -12,6 +12,8 @@ pub struct Answer {
     pub query: QueryEcho,
     /// How it was answered.
     pub plan: Plan,
+    /// Images that were searched, copies of others among them.
+    pub searched_images: usize,
     /// Where the time went.
     pub timing_ms: TimingMs,
     /// Best first.

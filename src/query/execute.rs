@@ -1,17 +1,19 @@
 //! Runs a plan: candidates, placements, hits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rayon::prelude::*;
+use serde_json::Map;
 
 use super::candidates::{Candidate, Ranking, rank};
+use super::duplicates::grouped;
 use super::placement::{FUSION, Placement, Scene};
 use super::suppress::keep_best;
-use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, TimingMs};
+use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, Scope, TimingMs};
 use crate::collection::Collection;
 use crate::core::{Bbox, Fault, Hit, Kind, StageScores};
-use crate::segment::OpenSegmentError;
+use crate::segment::{ImageView, OpenSegmentError, Segment};
 
 /// A further box in the same image must score at least this share of the image's best.
 const FURTHER_BOX_SHARE: f32 = 0.8;
@@ -45,18 +47,23 @@ impl Fault for QueryError {
 }
 
 /// A hit before it is ranked.
-struct Found {
-    hit: Hit,
-    evidence: Evidence,
+#[derive(Clone)]
+pub(super) struct Found<'a> {
+    pub segment: &'a Segment,
+    /// The image, or a copy of it, which has the same patches.
+    pub image: ImageView<'a>,
+    pub hit: Hit,
+    pub evidence: Evidence,
 }
 
-/// Answers a query of one or several boxes of the same object. `image` names the query image in the answer. Runs on
-/// the calling thread's rayon pool; `timing_ms` has the stages that happen here.
+/// Answers a query of one or several boxes of the same object with images in `scope`. `image` names the query image in
+/// the answer. Runs on the calling thread's rayon pool; `timing_ms` has the stages that happen here.
 ///
 /// # Errors
 /// Tokens that do not fit, or damage that shows while reading.
 pub fn execute(
     collection: &Collection,
+    scope: &Scope,
     image: &str,
     boxes: &[QueryTokens],
     plan: &Plan,
@@ -69,7 +76,7 @@ pub fn execute(
             return Err(QueryError::Dimensions { expected, found: tokens.dim });
         }
         let start = Instant::now();
-        let ranking = rank(collection.segments(), tokens)?;
+        let ranking = rank(collection, scope, tokens)?;
         timing_ms.search += milliseconds(start);
         let start = Instant::now();
         let short_list = &ranking.candidates[..ranking.candidates.len().min(plan.candidates.max(plan.top))];
@@ -78,9 +85,24 @@ pub fn execute(
         );
         timing_ms.rerank += milliseconds(start);
     }
-    let found = fuse(found, plan, boxes.len() > 1);
-    let found = with_copies(collection, found)?;
-    let (hits, evidence) = ranked(found, plan.top);
+    let start = Instant::now();
+    let mut found = fuse(found, plan, boxes.len() > 1);
+    if collection.metric().normalise {
+        found.iter_mut().for_each(cut_to_one);
+    }
+    found.sort_by(|a, b| {
+        b.hit.score.total_cmp(&a.hit.score).then_with(|| a.evidence.path.cmp(&b.evidence.path))
+    });
+    if plan.group_duplicates {
+        found = grouped(found, plan.top);
+    }
+    found.truncate(plan.top);
+    for Found { segment, image, hit, .. } in &mut found {
+        hit.metadata = segment.metadata()?.map(|table| table.row(image.index)).unwrap_or_default();
+    }
+    let rank = |(at, item): (usize, Found<'_>)| (Hit { rank: at + 1, ..item.hit }, item.evidence);
+    let (hits, evidence) = found.into_iter().enumerate().map(rank).unzip();
+    timing_ms.rerank += milliseconds(start);
     let query = QueryEcho {
         image: image.to_owned(),
         bbox: boxes.first().map_or(Bbox::new(0.0, 0.0, 0.0, 0.0), |tokens| tokens.bbox),
@@ -88,15 +110,21 @@ pub fn execute(
         tokens: boxes.iter().map(QueryTokens::len).sum(),
         scales: boxes.iter().map(|tokens| tokens.view.zoom).collect(),
     };
-    Ok(Answer { query, plan: plan.clone(), timing_ms, hits, evidence })
+    let searched_images = scope.count();
+    Ok(Answer { query, plan: plan.clone(), searched_images, timing_ms, hits, evidence })
 }
 
 fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-/// The object's places in one image.
-fn locate(candidate: &Candidate<'_>, ranking: &Ranking<'_>, tokens: &QueryTokens, plan: &Plan) -> Vec<Found> {
+/// The object's places in one image, under each of the names that it has in scope.
+fn locate<'a>(
+    candidate: &Candidate<'a>,
+    ranking: &Ranking<'_>,
+    tokens: &QueryTokens,
+    plan: &Plan,
+) -> Vec<Found<'a>> {
     let scene = Scene::new(candidate, ranking, tokens);
     let whole = Bbox::of_image(candidate.image.row.width_px, candidate.image.row.height_px);
     let visible = |placement: &Placement| placement.place(&tokens.bbox).intersection(&whole);
@@ -109,36 +137,66 @@ fn locate(candidate: &Candidate<'_>, ranking: &Ranking<'_>, tokens: &QueryTokens
     else {
         return Vec::new();
     };
-    let (path, content) = (candidate.image.path.to_vec(), candidate.image.row.content);
-    let evidence = Evidence { path, content, grid, similarity };
-    placements
+    let (segment, image) = (candidate.segment, candidate.image);
+    let place = |placement: &Placement| Found {
+        segment,
+        image,
+        hit: Hit {
+            rank: 0,
+            image: String::new(),
+            id: image.id(),
+            metadata: Map::new(),
+            bbox: visible(placement),
+            score: score(placement),
+            scores: StageScores {
+                vote: placement.vote,
+                maxsim: candidate.maxsim,
+                geometry: placement.geometry,
+            },
+            matches: scene.matches(placement, plan.matches),
+            duplicates: Vec::new(),
+        },
+        evidence: Evidence {
+            path: Vec::new(),
+            content: image.row.content,
+            grid,
+            similarity: similarity.clone(),
+        },
+    };
+    let places: Vec<Found<'a>> = placements
         .iter()
         .enumerate()
         .filter(|(at, placement)| *at == 0 || score(placement) >= FURTHER_BOX_SHARE * best)
-        .map(|(_, placement)| Found {
-            hit: Hit {
-                rank: 0,
-                image: candidate.image.path_text(),
-                bbox: visible(placement),
-                score: score(placement),
-                scores: StageScores {
-                    vote: placement.vote,
-                    maxsim: candidate.maxsim,
-                    geometry: placement.geometry,
-                },
-                matches: scene.matches(placement, plan.matches),
-            },
-            evidence: evidence.clone(),
-        })
-        .collect()
+        .map(|(_, placement)| place(placement))
+        .collect();
+    candidate.shown.iter().flat_map(|shown| places.iter().map(|place| place.under(shown))).collect()
+}
+
+impl<'a> Found<'a> {
+    /// The same place in a file of the same bytes.
+    fn under(&self, shown: &ImageView<'a>) -> Self {
+        let mut found = Self { image: *shown, ..self.clone() };
+        found.hit.image = shown.path_text();
+        found.evidence.path = shown.path.to_vec();
+        found
+    }
+}
+
+/// Rounding takes the similarity of equal vectors past 1, where no cosine is.
+fn cut_to_one(found: &mut Found<'_>) {
+    let hit = &mut found.hit;
+    let scores = [&mut hit.score, &mut hit.scores.vote, &mut hit.scores.maxsim, &mut hit.scores.geometry];
+    let matches = hit.matches.iter_mut().map(|found| &mut found.similarity);
+    let patches = found.evidence.similarity.iter_mut();
+    scores.into_iter().chain(matches).chain(patches).for_each(|value| *value = value.min(1.0));
 }
 
 /// Hits of several boxes of the same object become one list: of one place in one image the best stays.
-fn fuse(found: Vec<Found>, plan: &Plan, several: bool) -> Vec<Found> {
+fn fuse<'a>(found: Vec<Found<'a>>, plan: &Plan, several: bool) -> Vec<Found<'a>> {
     if !several {
         return found;
     }
-    let mut by_image: BTreeMap<Vec<u8>, Vec<Found>> = BTreeMap::new();
+    let mut by_image: BTreeMap<Vec<u8>, Vec<Found<'a>>> = BTreeMap::new();
     for item in found {
         by_image.entry(item.evidence.path.clone()).or_default().push(item);
     }
@@ -149,36 +207,4 @@ fn fuse(found: Vec<Found>, plan: &Plan, several: bool) -> Vec<Found> {
             keep_best(list, plan.boxes_per_image, |item| item.hit.bbox)
         })
         .collect()
-}
-
-/// Images with the same bytes as a found one are found too.
-fn with_copies(collection: &Collection, found: Vec<Found>) -> Result<Vec<Found>, QueryError> {
-    let mut copies: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
-    for segment in collection.segments() {
-        for image in segment.images() {
-            let image = image?;
-            if image.row.same_as as usize != image.index {
-                copies.entry(segment.image(image.row.same_as as usize)?.path).or_default().push(image.path);
-            }
-        }
-    }
-    let expand = |item: Found| {
-        let paths = copies.get(item.evidence.path.as_slice());
-        let twin = |path: &&[u8]| Found {
-            hit: Hit { image: String::from_utf8_lossy(path).into_owned(), ..item.hit.clone() },
-            evidence: Evidence { path: path.to_vec(), ..item.evidence.clone() },
-        };
-        let twins: Vec<Found> = paths.into_iter().flatten().map(twin).collect();
-        std::iter::once(item).chain(twins)
-    };
-    Ok(found.into_iter().flat_map(expand).collect())
-}
-
-fn ranked(mut found: Vec<Found>, top: usize) -> (Vec<Hit>, Vec<Evidence>) {
-    found.sort_by(|a, b| {
-        b.hit.score.total_cmp(&a.hit.score).then_with(|| a.evidence.path.cmp(&b.evidence.path))
-    });
-    found.truncate(top);
-    let rank = |(at, item): (usize, Found)| (Hit { rank: at + 1, ..item.hit }, item.evidence);
-    found.into_iter().enumerate().map(rank).unzip()
 }

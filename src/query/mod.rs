@@ -4,12 +4,17 @@
 mod answer;
 mod candidates;
 mod crop;
+mod duplicates;
 mod execute;
 mod placement;
 mod plan;
+mod scope;
 mod suppress;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, Evidence, QueryEcho, TimingMs};
 pub use crop::{QueryTokens, QueryView, choose_view};
 pub use execute::{QueryError, execute};
 pub use plan::Plan;
+pub use scope::Scope;

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Plan {
     /// Hits in the answer.
     pub top: usize,
+    /// Condition that images must meet to be searched.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none", default)]
+    pub filter: Option<String>,
     /// Index that candidates come from.
     pub index: String,
     /// Tokens of a box that are used at most; a larger box is thinned evenly.
@@ -19,12 +22,16 @@ pub struct Plan {
     pub matches: usize,
     /// Object sizes tried, relative to the query's size in patches.
     pub scales: Vec<f32>,
+    /// Whether nearly equal images are one hit.
+    #[serde(default)]
+    pub group_duplicates: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         Self {
             top: 10,
+            filter: None,
             index: "exact".to_owned(),
             max_tokens: 256,
             candidates: 64,
@@ -32,6 +39,7 @@ impl Default for Plan {
             matches: 32,
             // Steps of a third of an octave: neighbours differ by less than the tolerance of the geometry stage.
             scales: (-5..=5).map(|third| 2f32.powf(third as f32 / 3.0)).collect(),
+            group_duplicates: false,
         }
     }
 }

@@ -65,7 +65,7 @@ pub fn answer_page(input: &PageInput<'_>) -> String {
                     @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
                         (card(hit, evidence, range, input))
                     }
-                    @if answer.hits.is_empty() { p { "Nothing was found: the collection has no images." } }
+                    @if answer.hits.is_empty() { p { "Nothing was found: there was no image to search." } }
                 }
                 footer { p { "patchdex " (input.version) } pre { (input.command) } }
                 script { (PreEscaped(SCRIPT)) }
@@ -155,6 +155,15 @@ fn card(hit: &Hit, evidence: &Evidence, range: Range, input: &PageInput<'_>) -> 
                 figcaption { b { (hit.rank) ". " } (hit.image) span.score { (format!("{:.3}", hit.score)) } }
             }
             p.detail { "box " (shown(&hit.bbox)) }
+            @if !hit.metadata.is_empty() {
+                p.detail { @for (name, value) in &hit.metadata { (name) ": " (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) "  " } }
+            }
+            @if !hit.duplicates.is_empty() {
+                details.alike {
+                    summary { "+" (hit.duplicates.len()) " alike" }
+                    ul { @for image in &hit.duplicates { li { (image) } } }
+                }
+            }
             ul.stages {
                 @for (name, score) in scores {
                     li { span { (name) } meter min="0" max="1" value=(format!("{:.3}", score.max(0.0))) {} (format!("{score:.2}")) }
@@ -225,14 +234,18 @@ mod tests {
         Answer {
             query: QueryEcho { image: image.to_owned(), bbox, boxes: vec![], tokens: 1, scales: vec![1.0] },
             plan: Plan::default(),
+            searched_images: 1,
             timing_ms: TimingMs::default(),
             hits: vec![Hit {
                 rank: 1,
                 image: image.to_owned(),
+                id: "0".repeat(16),
+                metadata: serde_json::Map::new(),
                 bbox,
                 score: 0.5,
                 scores,
                 matches: vec![found],
+                duplicates: Vec::new(),
             }],
             evidence: vec![Evidence {
                 path: image.as_bytes().to_vec(),
@@ -263,6 +276,15 @@ mod tests {
         let text = page(&answer("<script>alert(1)</script>\"'&.jpg"), &|_| Err("<b>gone".to_owned()));
         assert!(!text.contains("<script>alert") && !text.contains("<b><"), "{text}");
         assert!(text.contains("&lt;script&gt;alert(1)"));
+    }
+
+    #[test]
+    fn images_alike_are_listed_in_the_card_and_only_there_are_some() {
+        let mut answer = answer("a.jpg");
+        assert!(!page(&answer, &|_| Err(String::new())).contains("alike<"));
+        answer.hits[0].duplicates = vec!["b&.png".to_owned(), "c.webp".to_owned()];
+        let text = page(&answer, &|_| Err(String::new()));
+        assert!(text.contains("+2 alike<") && text.contains("<li>b&amp;.png</li><li>c.webp</li>"), "{text}");
     }
 
     #[test]

@@ -1,8 +1,16 @@
 //! One immutable segment: its image table and its vectors, as files that are written once and then mapped.
 //! Knows nothing of other segments or of collections.
 
+mod error;
+mod file;
 mod reader;
+mod role;
+mod tables;
 mod writer;
 
-pub use reader::{ImageView, OpenSegmentError, PatchView, Segment, VECTORS_KIND};
-pub use writer::{IMAGES_FILE, RAW_FILE, VECTORS_FILE, file_entry, write_container};
+pub use error::{DAMAGE_ADVICE, OpenSegmentError};
+pub use file::{Depth, SegmentFile};
+pub use reader::{ImageView, PatchView, Segment};
+pub use role::FileRole;
+pub use tables::{Listed, SegmentTables};
+pub use writer::{BLOCK_TOKENS, RowEncoding, file_entry, write_container};

@@ -1,97 +1,28 @@
 //! An open segment: maps of its files, images with their views, vectors in place. Opening reads no vectors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use half::f16;
 use patchdex_format::{
-    Cause, Element, FileEntry, FormatError, ImageRow, ImageTable, Layout, SegmentEntry, ViewRow,
+    Element, FileEntry, FormatError, ImageRow, ImageTable, Layout, MetadataTable, SegmentEntry, ViewRow,
 };
 
-use super::{IMAGES_FILE, RAW_FILE, VECTORS_FILE};
-use crate::core::{Bbox, Fault, Grid, Kind};
+use super::file::{Depth, SegmentFile};
+use super::{FileRole, Listed, OpenSegmentError};
+use crate::core::{Bbox, Grid};
 use crate::index::{RowKind, Vectors};
-use crate::storage::{Map, StorageError};
-
-/// Container kind of vector files.
-pub const VECTORS_KIND: &str = "vectors";
-
-/// Why a segment cannot be opened or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenSegmentError {
-    /// A file cannot be mapped.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A file that the manifest lists is not there.
-    #[error("{} is missing, though the manifest lists it; restore it from a copy, or index again into another folder", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file's bytes are wrong.
-    #[error("{}: {source}{}", path.display(), advice(source))]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        source: FormatError,
-    },
-    /// A file is sound, but not the one that the manifest vouches for.
-    #[error("{} is not the file that the manifest lists ({what}); 'patchdex verify' lists all damage; restore it from a copy, or index again into another folder", path.display())]
-    Replaced {
-        /// The file.
-        path: PathBuf,
-        /// What differs.
-        what: String,
-    },
-}
-
-impl OpenSegmentError {
-    /// Adds the path to what is wrong with the bytes.
-    pub fn in_file(path: &Path) -> impl Fn(FormatError) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Format { path: path.clone(), source }
-    }
-
-    fn replaced(path: &Path, what: impl Into<String>) -> Self {
-        Self::Replaced { path: path.to_owned(), what: what.into() }
-    }
-}
-
-impl Fault for OpenSegmentError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Storage(error) => error.kind(),
-            Self::Format { source, .. } if matches!(source.cause, Cause::Version { .. }) => {
-                Kind::Incompatible
-            }
-            _ => Kind::Corrupt,
-        }
-    }
-}
-
-/// A later version already says what to do.
-fn advice(source: &FormatError) -> &'static str {
-    match source.cause {
-        Cause::Version { .. } => "",
-        _ => {
-            "; 'patchdex verify' lists all damage; restore it from a copy, or index again into another folder"
-        }
-    }
-}
-
-/// A mapped file with its section table.
-struct MappedFile {
-    map: Map,
-    layout: Layout,
-}
 
 /// An open segment.
 pub struct Segment {
-    images: MappedFile,
-    vectors: MappedFile,
-    /// Files that queries do not read.
-    others: Vec<MappedFile>,
+    images: SegmentFile,
+    vectors: SegmentFile,
+    /// The model's own tokens, where they are kept.
+    raw: Option<SegmentFile>,
+    /// What the user said about the images.
+    metadata: Option<SegmentFile>,
+    /// The same, read when it is first asked for.
+    table: OnceLock<MetadataTable>,
     rows: RowKind,
     dim: usize,
 }
@@ -123,6 +54,16 @@ impl ImageView<'_> {
         String::from_utf8_lossy(self.path).into_owned()
     }
 
+    /// Whether its patches are its own: a copy of an image shares those of the first.
+    pub fn is_original(&self) -> bool {
+        self.row.same_as as usize == self.index
+    }
+
+    /// The first 16 hexadecimal digits of the content's BLAKE3: what an image is called whatever its name.
+    pub fn id(&self) -> String {
+        self.row.content[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The image's views.
     pub fn views(&self) -> impl Iterator<Item = PatchView> + '_ {
         self.views.iter().map(|view| PatchView {
@@ -143,18 +84,33 @@ impl Segment {
         rows: RowKind,
         dim: usize,
     ) -> Result<Self, OpenSegmentError> {
-        let open = |file: &FileEntry| map_file(&folder.join(&file.name), file);
-        let named = |name: &str| {
+        let open = |file: &FileEntry| SegmentFile::open(&folder.join(&file.name), file);
+        let listed = |role: FileRole| {
+            let name = role.first_name();
             let missing = || OpenSegmentError::replaced(&folder.join(name), "the manifest does not list it");
-            entry.files.iter().find(|file| file.name == name).ok_or_else(missing)
+            role.entry(entry).ok_or_else(missing)
         };
-        let images = open(named(IMAGES_FILE)?)?;
-        let vectors = open(named(VECTORS_FILE)?)?;
-        let raw = entry.files.iter().filter(|file| file.name == RAW_FILE);
-        let others = raw.map(open).collect::<Result<_, _>>()?;
-        let segment = Self { images, vectors, others, rows, dim };
+        let images = open(listed(FileRole::Images)?)?;
+        // Small beside the vectors, and what every answer is named by: read whole.
+        images.layout.verify(&images.map).map_err(OpenSegmentError::in_file(images.map.path()))?;
+        let vectors = open(listed(FileRole::Vectors)?)?;
+        let raw = FileRole::Raw.entry(entry).map(&open).transpose()?;
+        let metadata = FileRole::Metadata.entry(entry).map(&open).transpose()?;
+        let segment = Self { images, vectors, raw, metadata, table: OnceLock::new(), rows, dim };
         segment.check(entry)?;
         Ok(segment)
+    }
+
+    /// Paths that the image table of a segment lists, as far as it can be read, whatever else is damaged.
+    pub fn paths(folder: &Path, entry: &SegmentEntry) -> Vec<String> {
+        let Some(file) = FileRole::Images.entry(entry) else { return Vec::new() };
+        let Ok(SegmentFile { map, layout }) = SegmentFile::open(&folder.join(&file.name), file) else {
+            return Vec::new();
+        };
+        let Ok(table) = ImageTable::new(&layout, &map) else { return Vec::new() };
+        let path = |index| table.image(index).and_then(|row| table.path(row)).ok();
+        let paths = (0..table.len()).filter_map(path);
+        paths.map(|path| String::from_utf8_lossy(path).into_owned()).collect()
     }
 
     /// Number of images.
@@ -162,9 +118,19 @@ impl Segment {
         self.table().map(|table| table.len()).unwrap_or(0)
     }
 
-    /// Number of patches.
+    /// Number of stored vectors, those of removed images among them.
     pub fn patch_count(&self) -> usize {
         self.vectors().len(self.dim)
+    }
+
+    /// Number of vectors that belong to an image.
+    ///
+    /// # Errors
+    /// Damage in the tables.
+    pub fn live_patch_count(&self) -> Result<u64, OpenSegmentError> {
+        self.images()
+            .filter(|image| image.as_ref().map_or(true, ImageView::is_original))
+            .try_fold(0, |sum, image| Ok(sum + image?.views.iter().map(ViewRow::patches).sum::<u64>()))
     }
 
     /// Numbers in a vector.
@@ -207,9 +173,46 @@ impl Segment {
         (0..self.image_count()).map(|index| self.image(index))
     }
 
+    /// Every image as a table lists it, to be listed in another one.
+    ///
+    /// # Errors
+    /// Damage in the tables.
+    pub fn listed(&self) -> Result<Vec<Listed>, OpenSegmentError> {
+        let metadata = self.metadata()?;
+        let listed = |image: Result<ImageView<'_>, OpenSegmentError>| {
+            let image = image?;
+            Ok(Listed {
+                path: image.path.to_vec(),
+                row: *image.row,
+                views: image.views.to_vec(),
+                metadata: metadata.map(|table| table.row(image.index)).unwrap_or_default(),
+            })
+        };
+        self.images().map(listed).collect()
+    }
+
+    /// What the user said about the images, a row each; none where nothing was said. Read once, every byte against its
+    /// checksum.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn metadata(&self) -> Result<Option<&MetadataTable>, OpenSegmentError> {
+        let Some(SegmentFile { map, layout }) = &self.metadata else { return Ok(None) };
+        if let Some(table) = self.table.get() {
+            return Ok(Some(table));
+        }
+        let wrong = OpenSegmentError::in_file(map.path());
+        layout.verify(map).map_err(&wrong)?;
+        let table = MetadataTable::parse(layout, map).map_err(&wrong)?;
+        match table.len() == self.image_count() {
+            true => Ok(Some(self.table.get_or_init(|| table))),
+            false => Err(OpenSegmentError::replaced(map.path(), format!("{} rows", table.len()))),
+        }
+    }
+
     /// The vectors, in place.
     pub fn vectors(&self) -> Vectors<'_> {
-        let MappedFile { map, layout } = &self.vectors;
+        let SegmentFile { map, layout } = &self.vectors;
         const CHECKED: &str = "invariant: checked in Segment::open";
         match self.rows.element {
             Element::F16 => Vectors::F16(layout.slice(map, "vectors", Element::F16).expect(CHECKED)),
@@ -221,41 +224,70 @@ impl Segment {
         }
     }
 
+    /// The bytes of stored rows `first..first + count`, and their scales where they have any.
+    pub fn row_bytes(&self, first: usize, count: usize) -> (&[u8], &[f32]) {
+        match self.vectors() {
+            Vectors::F32(rows) => (bytes_of(rows, self.dim, first, count), &[]),
+            Vectors::F16(rows) => (bytes_of(rows, self.dim, first, count), &[]),
+            Vectors::I8(rows, scales) => {
+                (bytes_of(rows, self.dim, first, count), &scales[first..first + count])
+            }
+        }
+    }
+
+    /// Whether the model's own tokens are kept.
+    pub fn has_raw(&self) -> bool {
+        self.raw.is_some()
+    }
+
+    /// The model's own tokens, row for row, each of `hidden_size` numbers; none where they are not kept.
+    ///
+    /// # Errors
+    /// A file that does not hold as many.
+    pub fn raw(&self, hidden_size: usize) -> Result<Option<&[f32]>, OpenSegmentError> {
+        self.raw.as_ref().map(|raw| raw.tokens(self.patch_count(), hidden_size)).transpose()
+    }
+
     /// Section tables of all files: name, layout, bytes.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &Layout, u64)> {
         self.mapped().map(|file| (file.map.path(), &file.layout, file.map.len() as u64))
     }
 
-    /// Reads every byte of a segment's files back against its checksum and, when all are sound, every row of the
-    /// tables. Gives the first fault of each file.
-    pub fn verify(folder: &Path, entry: &SegmentEntry, rows: RowKind, dim: usize) -> Vec<OpenSegmentError> {
-        let sound = |file: &FileEntry| {
-            let MappedFile { map, layout } = map_file(&folder.join(&file.name), file)?;
-            map.advise_sequential();
-            layout.verify(&map).map_err(OpenSegmentError::in_file(map.path()))
-        };
-        let damage: Vec<_> = entry.files.iter().filter_map(|file| sound(file).err()).collect();
+    /// Looks at each file of a segment on its own and, when all are sound, at every row of the tables. Gives the first
+    /// fault of each file. With [`Depth::Full`] every byte is read back against its checksum.
+    pub fn verify(
+        folder: &Path,
+        entry: &SegmentEntry,
+        rows: RowKind,
+        dim: usize,
+        depth: Depth,
+    ) -> Vec<OpenSegmentError> {
+        let faults = |file: &FileEntry| SegmentFile::verify(&folder.join(&file.name), file, depth).err();
+        let damage: Vec<_> = entry.files.iter().filter_map(faults).collect();
         if !damage.is_empty() {
             return damage;
         }
         match Self::open(folder, entry, rows, dim) {
-            Ok(segment) => segment.images().filter_map(Result::err).take(1).collect(),
+            Ok(segment) => {
+                let rows = segment.images().filter_map(Result::err);
+                rows.chain(segment.metadata().err()).take(1).collect()
+            }
             Err(error) => vec![error],
         }
     }
 
-    fn mapped(&self) -> impl Iterator<Item = &MappedFile> {
-        [&self.images, &self.vectors].into_iter().chain(&self.others)
+    fn mapped(&self) -> impl Iterator<Item = &SegmentFile> {
+        [&self.images, &self.vectors].into_iter().chain(&self.raw).chain(&self.metadata)
     }
 
     fn table(&self) -> Result<ImageTable<'_>, OpenSegmentError> {
-        let MappedFile { map, layout } = &self.images;
+        let SegmentFile { map, layout } = &self.images;
         ImageTable::new(layout, map).map_err(OpenSegmentError::in_file(map.path()))
     }
 
     /// Tables and vectors as the manifest says; after this, reading them in place cannot fail.
     fn check(&self, entry: &SegmentEntry) -> Result<(), OpenSegmentError> {
-        let MappedFile { map, layout } = &self.vectors;
+        let SegmentFile { map, layout } = &self.vectors;
         let wrong = OpenSegmentError::in_file(map.path());
         match self.rows.element {
             Element::F16 => layout.slice::<f16>(map, "vectors", Element::F16).map(|_| ()),
@@ -285,34 +317,11 @@ impl Segment {
     }
 }
 
-/// The container kind of a segment's file.
-fn kind_of(name: &str) -> Option<&'static str> {
-    match name {
-        IMAGES_FILE => Some(ImageTable::KIND),
-        VECTORS_FILE | RAW_FILE => Some(VECTORS_KIND),
-        _ => None,
-    }
+fn bytes_of<T: bytemuck::Pod>(rows: &[T], dim: usize, first: usize, count: usize) -> &[u8] {
+    bytemuck::cast_slice(&rows[first * dim..(first + count) * dim])
 }
 
 /// Whether a stored path stays below the collection's root: collections come from other people, too.
 fn is_confined(path: &[u8]) -> bool {
     path.split(|&byte| byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
-}
-
-fn map_file(path: &Path, entry: &FileEntry) -> Result<MappedFile, OpenSegmentError> {
-    let kind = kind_of(&entry.name)
-        .ok_or_else(|| OpenSegmentError::replaced(path, "this patchdex knows no such file"))?;
-    let map = Map::open(path).map_err(|error| match error.kind() {
-        Kind::NotFound => OpenSegmentError::Missing { path: path.to_owned() },
-        _ => error.into(),
-    })?;
-    if map.len() as u64 != entry.bytes {
-        let what = format!("{} bytes instead of {}", map.len(), entry.bytes);
-        return Err(OpenSegmentError::replaced(path, what));
-    }
-    let layout = Layout::parse(&map, kind).map_err(OpenSegmentError::in_file(path))?;
-    if layout.digest() != entry.digest {
-        return Err(OpenSegmentError::replaced(path, "its digest differs"));
-    }
-    Ok(MappedFile { map, layout })
 }

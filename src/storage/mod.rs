@@ -63,6 +63,22 @@ pub fn remove_dir_all(path: &Path) -> Result<(), StorageError> {
     }
 }
 
+/// Gives a file a second name, or copies it where that is not to be had; what had the name before is replaced. A missing
+/// file is fine.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), StorageError> {
+    remove_file(to)?;
+    if !from.is_file() {
+        return Ok(());
+    }
+    if std::fs::hard_link(from, to).is_err() {
+        std::fs::copy(from, to).map_err(StorageError::at("copy to", to))?;
+    }
+    sync_parent(to)
+}
+
 /// Makes `link` point to `target` (relative to the link's folder), or copies where links are not to be had.
 ///
 /// # Errors

@@ -106,7 +106,7 @@ fn a_reject_that_was_repaired_since_is_not_called_up_to_date() {
     work.index("photos", "c", &[]).ended(3);
     work.index("photos", "c", &[]).ended(3);
     std::fs::write(work.at("photos/text.jpg"), std::fs::read(photo("rocket.jpg")).unwrap()).unwrap();
-    work.index("photos", "c", &[]).refused(2, &["1 images are new or changed", "another --out"]);
+    work.index("photos", "c", &[]).refused(2, &["1 images are new or changed", "patchdex add"]);
 }
 
 #[test]

@@ -160,13 +160,13 @@ fn a_finished_collection_is_not_taken_for_one_of_other_images() {
     work.index("photos", "c", &[]).done();
     let before = files_below(&work.at("c"));
     work.write("photos/new.png", &coffee);
-    work.index("photos", "c", &[]).refused(2, &["finished collection", "1 images are new", "another --out"]);
+    work.index("photos", "c", &[]).refused(2, &["finished collection", "1 images are new", "patchdex add"]);
     std::fs::remove_file(photos.join("new.png")).unwrap();
     work.index("photos", "c", &[]).done();
     std::fs::rename(photos.join("moon.png"), work.at("moon.png")).unwrap();
-    work.index("photos", "c", &[]).refused(2, &["1 are gone", "another --out"]);
+    work.index("photos", "c", &[]).refused(2, &["1 are gone", "patchdex remove --missing"]);
     work.write("photos/moon.png", &coffee);
-    work.index("photos", "c", &[]).refused(2, &["1 images are new or changed", "another --out"]);
+    work.index("photos", "c", &[]).refused(2, &["1 images are new or changed", "patchdex add"]);
     assert!(files_below(&work.at("c")) == before);
     work.run(["verify", "c"]).done();
 }

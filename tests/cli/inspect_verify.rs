@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::workspace::{Demo, Run, Workspace, keys, patchdex};
+use crate::workspace::{Demo, Run, Workspace, keys, patchdex, photo};
 
 fn inspect(collection: &Path, more: &[&str]) -> Run {
     Run::of(patchdex().arg("inspect").arg(collection).args(more))
@@ -29,8 +29,12 @@ fn a_collection_is_shown_with_its_files_and_images() {
     let images = whole["images"].as_array().unwrap();
     assert_eq!(images.len(), 17);
     for image in images {
-        assert_eq!(keys(image), ["bytes", "height", "patches", "path", "same_as", "views", "width"]);
+        assert_eq!(keys(image), ["bytes", "height", "id", "patches", "path", "same_as", "views", "width"]);
     }
+    let left = images.iter().find(|image| image["path"] == "motorcycle_left.png").unwrap();
+    let content = blake3::hash(&std::fs::read(photo("motorcycle_left.png")).unwrap()).to_hex();
+    assert_eq!(left["id"], content[..16]);
+    assert!(text.stdout.contains(&format!("  {}\n", &content[..16])), "{}", text.stdout);
     let patches: u64 = images.iter().map(|image| image["patches"].as_u64().unwrap()).sum();
     assert_eq!(whole["manifest"]["segments"][0]["patches"], patches);
     let vectors = whole["files"].as_array().unwrap().iter().find(|file| file["kind"] == "vectors").unwrap();

@@ -12,10 +12,13 @@ mod command_line;
 mod demo;
 mod index;
 mod inspect_verify;
+mod life;
+mod metadata;
 mod model;
 mod output_folder;
 mod preparation;
 mod query;
+mod repair;
 #[cfg(unix)]
 mod resume;
 mod setup;

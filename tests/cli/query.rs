@@ -1,5 +1,5 @@
 //! `patchdex query` on the photographs: the motorcycle of the stereo pair, the keys of the JSON answer, boxes at the
-//! edge, pages, and the same hits for any number of threads.
+//! edge, nearly equal images as one hit, pages, and the same hits for any number of threads.
 
 use patchdex::core::Bbox;
 use serde_json::Value;
@@ -36,17 +36,22 @@ fn the_engine_is_found_in_both_pictures_of_the_stereo_pair() {
 #[test]
 fn the_json_has_the_keys_that_were_promised() {
     let answer = engine(&[]);
-    assert_eq!(keys(&answer), ["hits", "plan", "query", "timing_ms"]);
+    assert_eq!(keys(&answer), ["hits", "plan", "query", "searched_images", "timing_ms"]);
     assert_eq!(keys(&answer["query"]), ["box", "image", "scales", "tokens"]);
     assert_eq!(keys(&answer["timing_ms"]), ["decode", "embed", "rerank", "search", "total"]);
     assert_eq!(answer["query"]["box"], serde_json::json!([300.0, 190.0, 170.0, 150.0]));
-    assert!(answer["plan"].is_object());
+    assert_eq!(
+        (&answer["plan"]["group_duplicates"], &answer["searched_images"]),
+        (&false.into(), &17.into())
+    );
     let hits = answer["hits"].as_array().unwrap();
     assert_eq!(hits.len(), 10);
     for (at, hit) in hits.iter().enumerate() {
-        assert_eq!(keys(hit), ["box", "image", "matches", "rank", "score", "scores"]);
+        assert_eq!(keys(hit), ["box", "id", "image", "matches", "rank", "score", "scores"]);
         assert_eq!(keys(&hit["scores"]), ["geometry", "maxsim", "vote"]);
         assert_eq!(hit["rank"], at + 1);
+        let file = std::fs::read(photo(hit["image"].as_str().unwrap())).unwrap();
+        assert_eq!(hit["id"], blake3::hash(&file).to_hex()[..16]);
         for found in hit["matches"].as_array().unwrap() {
             assert_eq!(keys(found), ["patch_box", "query_box", "similarity"]);
         }
@@ -80,6 +85,12 @@ fn a_whole_image_finds_itself_whole() {
     let whole = Bbox::of_image(600, 400);
     assert_eq!(answer["query"]["box"], serde_json::json!([0.0, 0.0, 600.0, 400.0]));
     assert!(box_of(&answer["hits"][0]).iou(&whole) > 0.9, "{}", answer["hits"][0]["box"]);
+    let best = &answer["hits"][0];
+    let scores = ["vote", "maxsim", "geometry"].map(|stage| &best["scores"][stage]);
+    let matches = best["matches"].as_array().unwrap().iter().map(|found| &found["similarity"]);
+    for value in scores.into_iter().chain(matches).chain([&best["score"]]) {
+        assert!((0.9..=1.0).contains(&value.as_f64().unwrap()), "{value}");
+    }
 }
 
 #[test]
@@ -209,6 +220,54 @@ fn two_files_with_the_same_bytes_are_both_found() {
     let copy =
         listed["images"].as_array().unwrap().iter().find(|image| image["path"] == "coffee.png").unwrap();
     assert_eq!(copy["same_as"], "again.png");
+}
+
+/// Two photographs of a stereo pair, a third photograph, and the latter as a copy, a JPEG, half as large, and turned.
+fn with_variants(work: &Workspace) {
+    work.photos(&["coffee.png", "motorcycle_left.png", "motorcycle_right.png"]);
+    work.write("photos/copy.png", std::fs::read(photo("coffee.png")).unwrap());
+    let picture = image::open(photo("coffee.png")).unwrap().to_rgb8();
+    let mut bytes = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 60).encode_image(&picture).unwrap();
+    work.write("photos/again.jpg", bytes);
+    let filter = image::imageops::FilterType::CatmullRom;
+    image::imageops::resize(&picture, 300, 200, filter).save(work.at("photos/half.png")).unwrap();
+    image::imageops::rotate180(&picture).save(work.at("photos/turned.png")).unwrap();
+}
+
+#[test]
+fn nearly_equal_images_are_one_hit_when_that_is_asked_for() {
+    let work = Workspace::new();
+    with_variants(&work);
+    work.index("photos", "c", &["--long-side", "518"]).done();
+    let ask = |more: &[&str]| work.run([&["query", "c", "photos/coffee.png"], more].concat()).done();
+
+    let plain = ask(&["--json", "--top", "50"]).json();
+    assert!(plain["hits"].as_array().unwrap().iter().all(|hit| hit.get("duplicates").is_none()));
+    let listed = hit_images(&plain);
+    assert!(["again.jpg", "half.png", "turned.png"].iter().all(|name| listed.contains(name)), "{listed:?}");
+
+    let answer = ask(&["--json", "--group-duplicates"]).json();
+    assert_eq!(answer["plan"]["group_duplicates"], true);
+    let hits = answer["hits"].as_array().unwrap();
+    assert_eq!(hits[0]["image"], "coffee.png");
+    let mut alike: Vec<&str> =
+        hits[0]["duplicates"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(alike[0], "copy.png", "best first");
+    alike.sort_unstable();
+    assert_eq!(alike, ["again.jpg", "copy.png", "half.png"]);
+    let mut others = hit_images(&answer)[1..].to_vec();
+    others.sort_unstable();
+    assert_eq!(others, ["motorcycle_left.png", "motorcycle_right.png", "turned.png"]);
+    assert!(hits[1..].iter().all(|hit| hit.get("duplicates").is_none()));
+
+    let two = ask(&["--json", "--group-duplicates", "--top", "2"]).json();
+    assert_eq!(two["hits"].as_array().unwrap()[..], hits[..2], "top counts groups");
+    let table = ask(&["--group-duplicates", "--top", "2", "--html", "answer.html"]).stdout;
+    let rows: Vec<&str> = table.lines().collect();
+    assert!(rows[1].ends_with("  coffee.png (+3 alike)") && !rows[2].contains("alike"), "{table}");
+    let page = std::fs::read_to_string(work.at("answer.html")).unwrap();
+    assert!(page.contains("+3 alike") && page.contains("<li>again.jpg</li>"));
 }
 
 #[test]

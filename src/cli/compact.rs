@@ -1,0 +1,53 @@
+//! `patchdex compact`: give room back, fold small segments.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Outcome;
+use super::failure::Failure;
+use super::output;
+use crate::collection::{CompactOptions, compact};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder of the collection
+    #[arg(value_name = "COLLECTION")]
+    collection: PathBuf,
+    /// Make one segment of all, however large they are
+    #[arg(long, conflicts_with = "keep")]
+    all: bool,
+    /// Leave segments of this many patches as they are, unless a tenth of them belongs to no image
+    #[arg(long, value_name = "PATCHES", default_value_t = CompactOptions::default().keep_patches)]
+    keep: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let start = Instant::now();
+    let options = match arguments.all {
+        true => CompactOptions::ALL,
+        false => CompactOptions { keep_patches: arguments.keep, ..CompactOptions::default() },
+    };
+    let done = compact(&arguments.collection, options)?;
+    let seconds = start.elapsed().as_secs_f64();
+    if arguments.json {
+        output::json(&json!({
+            "collection": arguments.collection.to_string_lossy(), "segments_before": done.segments_before,
+            "segments": done.segments, "dropped_patches": done.dropped_patches, "seconds": seconds,
+        }))?;
+    } else {
+        output::message(&format!(
+            "{}: {} (before: {}), {} dropped, in {seconds:.1} s",
+            arguments.collection.display(),
+            output::counted(done.segments as u64, "segment"),
+            done.segments_before,
+            output::counted(done.dropped_patches, "vector"),
+        ));
+    }
+    Ok(Outcome::Done)
+}

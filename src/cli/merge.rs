@@ -1,0 +1,66 @@
+//! `patchdex merge`: several collections become a new one.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Outcome;
+use super::arguments::RuntimeArguments;
+use super::failure::Failure;
+use super::output;
+use crate::collection::merge;
+use crate::dims::Source;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder of the new collection
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+    /// Folders of the collections; they stay as they are
+    #[arg(value_name = "COLLECTION", required = true, num_args = 2..)]
+    collections: Vec<PathBuf>,
+    /// Make all vectors anew with this map, from the model's own tokens (collections indexed with --keep-raw)
+    #[arg(long, value_name = "MAP")]
+    prepare: Option<Source>,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let start = Instant::now();
+    let pool = arguments.runtime.pool();
+    let done = pool.install(|| merge(&arguments.out, &arguments.collections, arguments.prepare.as_ref()))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let images: u64 = done.manifest.segments.iter().map(|segment| segment.images).sum();
+    let patches: u64 = done.manifest.segments.iter().map(|segment| segment.patches).sum();
+    if arguments.json {
+        output::json(&json!({
+            "collection": arguments.out.to_string_lossy(), "images": images, "patches": patches,
+            "root": done.manifest.root, "superseded": done.superseded, "raw_dropped": done.raw_dropped,
+            "seconds": seconds,
+        }))?;
+        return Ok(Outcome::Done);
+    }
+    output::message(&format!(
+        "{}: {} below {}, {} patches, in {seconds:.1} s",
+        arguments.out.display(),
+        output::counted(images, "image"),
+        done.manifest.root,
+        output::count(patches)
+    ));
+    if done.superseded > 0 {
+        output::message(&format!(
+            "{} of the same path in several; the newest file was taken",
+            output::counted(done.superseded as u64, "image")
+        ));
+    }
+    if done.raw_dropped {
+        output::message("raw tokens were left out: not all of the collections keep them");
+    }
+    Ok(Outcome::Done)
+}

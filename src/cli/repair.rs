@@ -1,0 +1,47 @@
+//! `patchdex repair`: save what can be saved of a damaged collection.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Outcome;
+use super::failure::Failure;
+use super::output;
+use crate::collection::repair;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder of the collection
+    #[arg(value_name = "COLLECTION")]
+    collection: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let done = repair(&arguments.collection)?;
+    let shown = arguments.collection.display();
+    let outcome = if done.lost.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects };
+    if arguments.json {
+        output::json(&json!({
+            "collection": arguments.collection.to_string_lossy(), "rebuilt": done.rebuilt, "lost": done.lost,
+            "lost_images": done.lost_images, "quarantined": done.quarantined,
+        }))?;
+        return Ok(outcome);
+    }
+    if done.is_empty() {
+        output::message(&format!("{shown} is sound: nothing to repair"));
+    }
+    done.rebuilt.iter().for_each(|what| output::message(&format!("rebuilt {what}")));
+    done.lost.iter().for_each(|what| output::message(&format!("lost {what}")));
+    done.lost_images.iter().try_for_each(|image| output::line(image))?;
+    if !done.quarantined.is_empty() {
+        output::message(&format!("{} files set aside in {shown}/quarantine", done.quarantined.len()));
+    }
+    if !done.lost.is_empty() {
+        output::message(&format!("'patchdex add {shown} IMAGES' embeds lost images again"));
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,88 @@
+//! `compact`: vectors that belong to no image are dropped, small segments become one.
+
+use std::path::Path;
+
+use patchdex_format::{FORMAT_VERSION, Manifest};
+
+use super::fold::{Fold, Part};
+use super::{Collection, CollectionError, Draft, meaning};
+
+/// Which segments are folded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompactOptions {
+    /// Segments of this many patches or more stay as they are, unless much of them is dead.
+    pub keep_patches: u64,
+    /// A segment is folded, whatever its size, when more than this share of its vectors belongs to no image.
+    pub dead_share: f64,
+}
+
+impl CompactOptions {
+    /// Everything becomes one segment.
+    pub const ALL: CompactOptions = CompactOptions { keep_patches: u64::MAX, dead_share: 0.0 };
+}
+
+impl Default for CompactOptions {
+    fn default() -> Self {
+        Self { keep_patches: 4_000_000, dead_share: 0.1 }
+    }
+}
+
+/// What was folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Compaction {
+    /// Segments before.
+    pub segments_before: usize,
+    /// Segments after.
+    pub segments: usize,
+    /// Vectors that belonged to no image, or were stored twice, and are gone.
+    pub dropped_patches: u64,
+}
+
+/// Folds segments of the collection in `path` into one, in one commit. Readers keep what they have open.
+///
+/// # Errors
+/// Damage, a full disk, or another writer at work. The last commit is still there then.
+pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, CollectionError> {
+    let draft = Draft::change(path)?;
+    let collection = Collection::open(path)?;
+    let manifest = collection.manifest();
+    let (_, rows) = meaning(path, manifest)?;
+    let patches = |manifest: &Manifest| manifest.segments.iter().map(|segment| segment.patches).sum::<u64>();
+    // Tokens that the model gave are never dropped: segments with and without them stay apart.
+    let (mut parts, mut raw_parts) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
+    let mut dead = 0;
+    for (entry, segment) in manifest.segments.iter().zip(collection.segments()) {
+        let lost = entry.patches - segment.live_patch_count()?;
+        let folds =
+            entry.patches < options.keep_patches || lost as f64 > options.dead_share * entry.patches as f64;
+        match folds {
+            true => {
+                dead += lost;
+                let parts = if segment.has_raw() { &mut raw_parts } else { &mut parts };
+                parts.push(Part::of(segment, b"")?);
+            }
+            false => kept.push(entry.clone()),
+        }
+    }
+    let segments_before = manifest.segments.len();
+    if parts.len() <= 1 && raw_parts.len() <= 1 && dead == 0 {
+        return Ok(Compaction { segments_before, segments: segments_before, dropped_patches: 0 });
+    }
+    let groups = [parts, raw_parts].into_iter().filter(|parts| !parts.is_empty());
+    for (number, parts) in groups.enumerate() {
+        let (id, folder) = draft.new_segment(number)?;
+        let fold = Fold::of(parts, manifest.model.hidden_size as usize)?;
+        kept.push(fold.write(&folder, id, rows.element)?);
+    }
+    let compacted = Manifest {
+        format_version: FORMAT_VERSION,
+        created_by: super::CREATED_BY.to_owned(),
+        commit: draft.commit(),
+        segments: kept,
+        ..manifest.clone()
+    };
+    let (segments, dropped_patches) = (compacted.segments.len(), patches(manifest) - patches(&compacted));
+    draft.publish(&compacted, false)?;
+    Ok(Compaction { segments_before, segments, dropped_patches })
+}

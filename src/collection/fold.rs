@@ -1,0 +1,140 @@
+//! Several segments become one: the images that are listed, in order of their paths, each content once.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use patchdex_format::{ContainerWriter, Element, SegmentEntry, ViewRow};
+
+use super::{CREATED_BY, CollectionError};
+use crate::segment::{
+    BLOCK_TOKENS, FileRole, Listed, RowEncoding, Segment, SegmentTables, file_entry, write_container,
+};
+use crate::storage::StorageError;
+
+/// Images of one segment on their way into another.
+pub(super) struct Part<'a> {
+    pub segment: &'a Segment,
+    /// With the views that they have in that segment. No two parts list the same path.
+    pub images: Vec<Listed>,
+}
+
+impl<'a> Part<'a> {
+    /// All images of a segment, their paths after `prefix`.
+    pub fn of(segment: &'a Segment, prefix: &[u8]) -> Result<Self, CollectionError> {
+        let mut images = segment.listed()?;
+        images.iter_mut().for_each(|image| image.path = [prefix, &image.path].concat());
+        Ok(Self { segment, images })
+    }
+}
+
+/// Rows that move: of which part, and which there. The views of an image follow each other and are one run.
+struct Run {
+    part: usize,
+    first: usize,
+    count: usize,
+}
+
+/// One segment to be, of several.
+pub(super) struct Fold<'a> {
+    parts: Vec<Part<'a>>,
+    listed: Vec<Listed>,
+    runs: Vec<Run>,
+    patches: u64,
+    /// The model's own tokens of each part, where all keep them.
+    raw: Option<Vec<&'a [f32]>>,
+    hidden_size: usize,
+}
+
+impl<'a> Fold<'a> {
+    /// Lays out the images of `parts`; raw tokens have `hidden_size` numbers.
+    pub fn of(parts: Vec<Part<'a>>, hidden_size: usize) -> Result<Self, CollectionError> {
+        let images = |(part, Part { images, .. }): (usize, &Part<'_>)| {
+            images.iter().map(|image| (part, image.clone())).collect::<Vec<_>>()
+        };
+        let mut order: Vec<(usize, Listed)> = parts.iter().enumerate().flat_map(images).collect();
+        order.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+        let (mut runs, mut listed, mut seen) = (Vec::new(), Vec::with_capacity(order.len()), HashSet::new());
+        let mut patches = 0;
+        for (part, mut image) in order {
+            if seen.insert(image.row.content) {
+                let mut open: Option<Run> = None;
+                for view in &mut image.views {
+                    let (first, count) = (view.first_patch as usize, view.patches() as usize);
+                    *view = ViewRow { first_patch: patches, ..*view };
+                    patches += count as u64;
+                    match &mut open {
+                        Some(run) if run.first + run.count == first => run.count += count,
+                        _ => runs.extend(open.replace(Run { part, first, count })),
+                    }
+                }
+                runs.extend(open);
+            }
+            listed.push(image);
+        }
+        let raw = parts.iter().map(|part| part.segment.raw(hidden_size)).collect::<Result<_, _>>()?;
+        Ok(Self { parts, listed, runs, patches, raw, hidden_size })
+    }
+
+    /// The tokens as the model gave them, in blocks that do not cross images; none where a part does not keep them.
+    pub fn blocks(&self) -> Option<Vec<&'a [f32]>> {
+        let dim = self.hidden_size;
+        let raw = self.raw.as_ref()?;
+        let block = |run: &Run| {
+            raw[run.part][run.first * dim..(run.first + run.count) * dim].chunks(BLOCK_TOKENS * dim)
+        };
+        Some(self.runs.iter().flat_map(block).collect())
+    }
+
+    /// Writes the segment `id` into the empty `folder`: rows of `element`s as they are stored, and raw tokens when all
+    /// parts have them.
+    pub fn write(self, folder: &Path, id: String, element: Element) -> Result<SegmentEntry, CollectionError> {
+        let dim = self.parts.first().map_or(0, |part| part.segment.dim());
+        let rows = |run: &Run| self.parts[run.part].segment.row_bytes(run.first, run.count);
+        write_container(&folder.join(FileRole::Vectors.first_name()), |file| {
+            let mut writer = ContainerWriter::new(file, FileRole::Vectors.kind(), CREATED_BY)?;
+            writer.begin("vectors", element, dim as u32)?;
+            self.runs.iter().try_for_each(|run| writer.rows(rows(run).0))?;
+            if element == Element::I8 {
+                writer.begin("scales", Element::F32, 1)?;
+                self.runs.iter().try_for_each(|run| writer.rows(rows(run).1))?;
+            }
+            writer.finish().map(|_| ())
+        })?;
+        self.finish(folder, id)
+    }
+
+    /// The same with rows that are prepared anew from `blocks`, which [`Fold::blocks`] gave.
+    pub fn write_prepared(
+        self,
+        folder: &Path,
+        id: String,
+        blocks: &[&[f32]],
+        encoding: &RowEncoding<'_>,
+    ) -> Result<SegmentEntry, CollectionError> {
+        encoding.write(&folder.join(FileRole::Vectors.first_name()), blocks, CREATED_BY)?;
+        self.finish(folder, id)
+    }
+
+    fn finish(self, folder: &Path, id: String) -> Result<SegmentEntry, CollectionError> {
+        let mut files = vec![file_entry(folder, &FileRole::Vectors.first_name())?];
+        if let Some(blocks) = self.blocks() {
+            write_raw(folder, &blocks, self.hidden_size)?;
+            files.push(file_entry(folder, &FileRole::Raw.first_name())?);
+        }
+        let tables = SegmentTables::of(self.listed);
+        files.extend(tables.write(folder, FileRole::first_name, CREATED_BY)?);
+        let (images, views) = (tables.image_count(), tables.view_count());
+        let mut entry = SegmentEntry { id, images, views, patches: self.patches, files: Vec::new() };
+        FileRole::replace(&mut entry, files);
+        Ok(entry)
+    }
+}
+
+fn write_raw(folder: &Path, blocks: &[&[f32]], dim: usize) -> Result<(), StorageError> {
+    write_container(&folder.join(FileRole::Raw.first_name()), |file| {
+        let mut writer = ContainerWriter::new(file, FileRole::Raw.kind(), CREATED_BY)?;
+        writer.begin("vectors", Element::F32, dim as u32)?;
+        blocks.iter().try_for_each(|block| writer.rows(block))?;
+        writer.finish().map(|_| ())
+    })
+}

@@ -1,0 +1,198 @@
+//! `merge`: several collections become a new one, below the root that they have in common.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use patchdex_format::{FORMAT_VERSION, FileEntry, Manifest};
+
+use super::error::Difference;
+use super::fold::{Fold, Part};
+use super::{
+    CREATED_BY, Collection, CollectionError, Draft, PreparationChoice, bytes_of_path, common_root, meaning,
+    model_difference, read_listed, write_preparation,
+};
+use crate::dims::Source;
+use crate::segment::RowEncoding;
+use crate::storage;
+
+/// What was merged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merge {
+    /// The new collection.
+    pub manifest: Manifest,
+    /// Images that both sides list under the same path: the one whose file is newer was taken.
+    pub superseded: usize,
+    /// Whether some collections keep the model's own tokens and others do not: the new one does not.
+    pub raw_dropped: bool,
+}
+
+/// Makes `out` of the images of `paths`. With `prepare`, all vectors are made anew from the model's own tokens; without,
+/// the collections must have the same preparation.
+///
+/// # Errors
+/// Collections that do not belong together, damage, a full disk, or a place that is taken. Nothing is changed then.
+pub fn merge(out: &Path, paths: &[PathBuf], prepare: Option<&Source>) -> Result<Merge, CollectionError> {
+    let collections = paths.iter().map(|path| Collection::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let Some((first, others)) = collections.split_first() else {
+        return Err(CollectionError::None { path: out.to_owned(), unfinished: false });
+    };
+    others.iter().try_for_each(|other| check_alike(first, other, prepare.is_some()))?;
+    let manifest = first.manifest();
+    let (metric, rows) = meaning(first.path(), manifest)?;
+    let dim = manifest.model.hidden_size as usize;
+    let choice = prepare.map(|source| PreparationChoice::of(source, dim, Path::new(&manifest.model.folder)));
+    let choice = choice.transpose()?;
+    let (root, prefixes) = roots(&collections)?;
+
+    let draft = match Draft::begin(out, &stamp(&collections, prepare))? {
+        Ok(draft) => draft,
+        Err(manifest) => return Ok(Merge { manifest: *manifest, superseded: 0, raw_dropped: false }),
+    };
+    let mut parts = Vec::new();
+    for (collection, prefix) in collections.iter().zip(&prefixes) {
+        for segment in collection.segments() {
+            parts.push(Part::of(segment, prefix)?);
+        }
+    }
+    let superseded = keep_newest(&mut parts);
+    let with_raw = parts.iter().filter(|part| part.segment.has_raw()).count();
+    let raw_dropped = with_raw > 0 && with_raw < parts.len();
+    let (id, folder) = draft.new_segment(0)?;
+    let fold = Fold::of(parts, dim)?;
+    let (segment, preparation) = match choice {
+        Some(choice) => {
+            let blocks = fold.blocks().ok_or_else(|| without_raw(&collections))?;
+            let preparation = choice.fit(&blocks)?;
+            let encoding = RowEncoding { preparation: &preparation, metric, rows };
+            (fold.write_prepared(&folder, id, &blocks, &encoding)?, preparation)
+        }
+        None => (fold.write(&folder, id, rows.element)?, first.preparation()?),
+    };
+    let merged = Manifest {
+        format_version: FORMAT_VERSION,
+        created_by: CREATED_BY.to_owned(),
+        commit: draft.commit(),
+        root: root.to_string_lossy().into_owned(),
+        preparation: write_preparation(&draft, &preparation)?,
+        dim: preparation.output_dim() as u32,
+        segments: if segment.images > 0 { vec![segment] } else { Vec::new() },
+        rejects: write_rejects(&draft, &collections, &prefixes)?,
+        source: stamp(&collections, prepare),
+        ..manifest.clone()
+    };
+    draft.publish(&merged, true)?;
+    Ok(Merge { manifest: merged, superseded, raw_dropped })
+}
+
+/// Refuses collections whose vectors say different things.
+fn check_alike(a: &Collection, b: &Collection, prepares: bool) -> Result<(), CollectionError> {
+    const INDEX_AGAIN: &str = "index one of them again as the other";
+    const PREPARE: &str =
+        "give --prepare to make both anew from their raw tokens, or index one of them again as the other";
+    let (first, second) = (a.manifest(), b.manifest());
+    let differ = |what, first: String, second: String, advice| {
+        let paths = [a.path().to_owned(), b.path().to_owned()];
+        let difference = Difference { paths, what, values: [first, second], advice };
+        Err(CollectionError::Different(Box::new(difference)))
+    };
+    let views = |manifest: &Manifest| {
+        let tiles = manifest.views.tiles;
+        let tiles = tiles.map(|tiles| format!(", tiles of {}/{} px", tiles.side_px, tiles.overlap_px));
+        format!("{} px{}", manifest.views.long_side_px, tiles.unwrap_or_default())
+    };
+    if let Some((what, first, second)) = model_difference(&first.model, &second.model) {
+        return differ(what, first, second, INDEX_AGAIN);
+    }
+    if first.views != second.views {
+        return differ("views", views(first), views(second), INDEX_AGAIN);
+    }
+    if first.metric != second.metric {
+        return differ("metrics", first.metric.clone(), second.metric.clone(), INDEX_AGAIN);
+    }
+    let named =
+        |manifest: &Manifest| format!("{} {:.12}", manifest.preparation.spec, manifest.preparation.digest);
+    if !prepares && first.preparation.digest != second.preparation.digest {
+        return differ("preparations", named(first), named(second), PREPARE);
+    }
+    match !prepares && first.vectors != second.vectors {
+        true => differ("vectors", first.vectors.clone(), second.vectors.clone(), PREPARE),
+        false => Ok(()),
+    }
+}
+
+/// The root that all have in common, and what each collection's paths begin with there.
+fn roots(collections: &[Collection]) -> Result<(PathBuf, Vec<Vec<u8>>), CollectionError> {
+    let roots: Vec<PathBuf> =
+        collections.iter().map(|collection| PathBuf::from(&collection.manifest().root)).collect();
+    let root = common_root(&roots);
+    let prefix = |own: &PathBuf| {
+        let below = own.strip_prefix(&root).ok().filter(|_| root == *own || root.is_absolute());
+        let none = || CollectionError::NoCommonRoot { first: roots[0].clone(), second: own.clone() };
+        let mut prefix = bytes_of_path(below.ok_or_else(none)?);
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        Ok(prefix)
+    };
+    let prefixes = roots.iter().map(prefix).collect::<Result<_, CollectionError>>()?;
+    Ok((root, prefixes))
+}
+
+/// Of images with the same path, the one whose file is newest stays; of equally old ones the first. Gives how many went.
+fn keep_newest(parts: &mut [Part<'_>]) -> usize {
+    let mut newest: HashMap<Vec<u8>, (i64, usize)> = HashMap::new();
+    for (at, part) in parts.iter().enumerate() {
+        for image in &part.images {
+            let held = newest.entry(image.path.clone()).or_insert((image.row.modified_ns, at));
+            if image.row.modified_ns > held.0 {
+                *held = (image.row.modified_ns, at);
+            }
+        }
+    }
+    let before: usize = parts.iter().map(|part| part.images.len()).sum();
+    for (at, part) in parts.iter_mut().enumerate() {
+        part.images.retain(|image| newest.get(&image.path).is_some_and(|&(_, held)| held == at));
+    }
+    before - newest.len()
+}
+
+fn without_raw(collections: &[Collection]) -> CollectionError {
+    let lacks = |collection: &&Collection| collection.segments().iter().any(|segment| !segment.has_raw());
+    let path = collections.iter().find(lacks).map(|collection| collection.path().to_owned());
+    CollectionError::NoRaw { path: path.unwrap_or_default() }
+}
+
+/// All lists of rejects, one after the other, paths below the new root.
+fn write_rejects(
+    draft: &Draft,
+    collections: &[Collection],
+    prefixes: &[Vec<u8>],
+) -> Result<FileEntry, CollectionError> {
+    let mut text = String::new();
+    for (collection, prefix) in collections.iter().zip(prefixes) {
+        let prefix = String::from_utf8_lossy(prefix);
+        let bytes = read_listed(&collection.path().join(&collection.manifest().rejects.name))?;
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            let Ok(mut reject) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            if let Some(path) = reject.get("path").and_then(|path| path.as_str()) {
+                reject["path"] = format!("{prefix}{path}").into();
+            }
+            text += &format!("{reject}\n");
+        }
+    }
+    let name = draft.file_name("rejects", "jsonl");
+    storage::write_atomic(&draft.path().join(&name), text.as_bytes())?;
+    let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
+    Ok(FileEntry { name, bytes: text.len() as u64, digest })
+}
+
+/// What makes two merges the same: the commits that go in, and what is made of them.
+fn stamp(collections: &[Collection], prepare: Option<&Source>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"merge");
+    for collection in collections {
+        hasher.update(&collection.manifest().to_bytes());
+    }
+    hasher.update(prepare.map(Source::to_string).unwrap_or_default().as_bytes());
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,240 @@
+//! Queries over a collection of made-up patches: what is in scope, copies under their own names, groups.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
+
+use patchdex_format::{
+    ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, ImageTableWriter, MANIFEST_NAME, Manifest,
+    ModelBinding, PreparationEntry, SegmentEntry, ViewPlan, ViewRow,
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::collection::Collection;
+use crate::core::{Bbox, Grid};
+use crate::segment::{FileRole, file_entry, write_container};
+use crate::storage;
+
+const DIM: usize = 8;
+/// Patches along each side of an image, and pixels along each side of a patch.
+const SIDE: u32 = 4;
+const PATCH_PX: u32 = 10;
+
+/// A name and what the image shows: the whole part is the motif, the rest how far it is from the motif.
+type Shown<'a> = (&'a str, f32);
+
+fn noise(seed: &str) -> Vec<f32> {
+    let mut bytes = [0; DIM * (SIDE * SIDE) as usize];
+    blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
+    bytes.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect()
+}
+
+/// Unit vectors, patch by patch.
+fn vectors(shows: f32) -> Vec<f32> {
+    let motif = noise(&format!("{}", shows.floor()));
+    let change = noise(&format!("{shows} changed"));
+    let mut rows: Vec<f32> = motif.iter().zip(&change).map(|(a, b)| a + shows.fract() * b).collect();
+    crate::metric::METRICS[0].prepare(&mut rows, DIM);
+    rows
+}
+
+fn grid() -> Grid {
+    let side = SIDE * PATCH_PX;
+    Grid { area: Bbox::of_image(side, side), rows: SIDE, cols: SIDE }
+}
+
+/// What `shows` asks for, whole.
+fn tokens(shows: f32) -> QueryTokens {
+    let grid = grid();
+    let view = QueryView { area: grid.area, zoom: 1.0 };
+    QueryTokens::select(grid.area, view, &grid, &vectors(shows), DIM, 256)
+}
+
+fn segment(folder: &std::path::Path, id: &str, images: &[Shown<'_>]) -> SegmentEntry {
+    let mut table = ImageTableWriter::default();
+    let (mut rows, mut places) = (Vec::new(), HashMap::new());
+    for &(path, shows) in images {
+        let content = *blake3::hash(&shows.to_le_bytes()).as_bytes();
+        let (width_px, height_px) = (SIDE * PATCH_PX, SIDE * PATCH_PX);
+        let row = ImageRow { width_px, height_px, content, ..bytemuck::Zeroable::zeroed() };
+        if let Some(&original) = places.get(&content) {
+            table.push_duplicate(path.as_bytes(), row, original);
+            continue;
+        }
+        let first_patch = (rows.len() / DIM) as u64;
+        let area = grid().area;
+        let view = ViewRow {
+            first_patch,
+            image: 0,
+            rows: SIDE,
+            cols: SIDE,
+            kind: 0,
+            area: [area.x, area.y, area.w, area.h],
+        };
+        places.insert(content, table.push(path.as_bytes(), row, &[view]));
+        rows.extend(vectors(shows));
+    }
+    let folder = folder.join("segments").join(id);
+    storage::create_dir_all(&folder).unwrap();
+    write_container(&folder.join(FileRole::Images.first_name()), |file| {
+        table.write(file, "test").map(|_| ())
+    })
+    .unwrap();
+    write_container(&folder.join(FileRole::Vectors.first_name()), |file| {
+        let mut writer = ContainerWriter::new(file, FileRole::Vectors.kind(), "test")?;
+        writer.section("vectors", Element::F32, DIM as u32, &rows)?;
+        writer.finish().map(|_| ())
+    })
+    .unwrap();
+    let files = [FileRole::Images, FileRole::Vectors].map(FileRole::first_name);
+    SegmentEntry {
+        id: id.to_owned(),
+        images: table.len() as u64,
+        views: table.view_count() as u64,
+        patches: (rows.len() / DIM) as u64,
+        files: files.map(|name| file_entry(&folder, &name).unwrap()).to_vec(),
+    }
+}
+
+/// A collection that lives as long as the maps of its files.
+fn collection(segments: &[&[Shown<'_>]]) -> Collection {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = |(at, images): (usize, &&[Shown<'_>])| segment(folder.path(), &format!("{at:06}"), images);
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        created_by: "test".to_owned(),
+        commit: 1,
+        root: String::new(),
+        metric: "cosine".to_owned(),
+        model: ModelBinding {
+            name: "made-up".to_owned(),
+            digest: String::new(),
+            folder: String::new(),
+            variant: "fp32".to_owned(),
+            patch_px: PATCH_PX,
+            hidden_size: DIM as u32,
+            prefix_tokens: 0,
+            output: String::new(),
+            inputs: BTreeMap::new(),
+            image: serde_json::Value::Null,
+        },
+        views: ViewPlan { long_side_px: SIDE * PATCH_PX, tiles: None },
+        preparation: PreparationEntry {
+            spec: "none".to_owned(),
+            fitted_on: String::new(),
+            digest: String::new(),
+            file: None,
+        },
+        vectors: "f32".to_owned(),
+        dim: DIM as u32,
+        segments: segments.iter().enumerate().map(listed).collect(),
+        rejects: FileEntry { name: "rejects.jsonl".to_owned(), bytes: 0, digest: String::new() },
+        source: String::new(),
+    };
+    storage::write_atomic(&folder.path().join(MANIFEST_NAME), &manifest.to_bytes()).unwrap();
+    Collection::open(folder.path()).unwrap()
+}
+
+fn ask(collection: &Collection, scope: &Scope, shows: f32, plan: &Plan) -> Answer {
+    execute(collection, scope, "q", &[tokens(shows)], plan).unwrap()
+}
+
+fn images(answer: &Answer) -> Vec<&str> {
+    answer.hits.iter().map(|hit| hit.image.as_str()).collect()
+}
+
+const FIRST: [Shown<'_>; 5] = [("a", 1.0), ("b", 2.0), ("c", 1.0), ("d", 3.0), ("e", 1.0)];
+const SECOND: [Shown<'_>; 4] = [("f", 4.0), ("g", 1.0), ("h", 4.0), ("i", 5.0)];
+
+proptest! {
+    #[test]
+    fn a_query_finds_all_that_is_in_scope_under_its_own_name_and_nothing_else(
+        first in proptest::collection::vec(any::<bool>(), FIRST.len()),
+        second in proptest::collection::vec(any::<bool>(), SECOND.len()),
+    ) {
+        static COLLECTION: OnceLock<Collection> = OnceLock::new();
+        let collection = COLLECTION.get_or_init(|| collection(&[&FIRST, &SECOND]));
+        let inside: Vec<Shown<'_>> = FIRST.iter().zip(&first).chain(SECOND.iter().zip(&second))
+            .filter_map(|(shown, inside)| inside.then_some(*shown))
+            .collect();
+        let scope = Scope::of(vec![first, second]);
+        let answer = ask(collection, &scope, 1.0, &Plan { top: 100, ..Plan::default() });
+        prop_assert_eq!(answer.searched_images, inside.len());
+        let names: BTreeSet<&str> = inside.iter().map(|(name, _)| *name).collect();
+        prop_assert!(images(&answer).iter().all(|name| names.contains(name)), "{:?}", images(&answer));
+        let same: Vec<&str> = inside.iter().filter(|(_, shows)| *shows == 1.0).map(|(name, _)| *name).collect();
+        prop_assert_eq!(&images(&answer)[..same.len()], &same[..]);
+        for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
+            prop_assert_eq!(hit.image.as_bytes(), &evidence.path[..]);
+            prop_assert_eq!(&hit.id[..], &blake3::Hash::from_bytes(evidence.content).to_hex()[..16]);
+        }
+    }
+}
+
+#[test]
+fn an_empty_scope_gives_no_hits() {
+    let collection = collection(&[&FIRST, &SECOND]);
+    let answer = ask(&collection, &Scope::of(vec![]), 1.0, &Plan::default());
+    assert_eq!((answer.hits.len(), answer.evidence.len(), answer.searched_images), (0, 0, 0));
+    assert_eq!(Scope::all(&collection).count(), FIRST.len() + SECOND.len());
+}
+
+#[test]
+fn few_images_borrow_the_background_of_others_and_many_do_not() {
+    let names: Vec<String> = (0..150).map(|at| format!("{at:03}")).collect();
+    let all: Vec<Shown<'_>> = names.iter().enumerate().map(|(at, name)| (name.as_str(), at as f32)).collect();
+    let asked = |scope: std::ops::Range<usize>| {
+        let whole = collection(&[&all]);
+        let inside = Scope::of(vec![(0..all.len()).map(|at| scope.contains(&at)).collect()]);
+        let part = collection(&[&all[scope]]);
+        let plan = Plan { top: 5, ..Plan::default() };
+        let (of_whole, of_part) =
+            (ask(&whole, &inside, 7.3, &plan), ask(&part, &Scope::all(&part), 7.3, &plan));
+        (of_whole.hits, of_part.hits)
+    };
+    let (many, alone) = asked(5..75);
+    assert_eq!(many, alone, "70 images are their own background");
+    let (few, alone) = asked(5..15);
+    assert_ne!(few[0].scores, alone[0].scores, "10 images are not");
+    let (one, alone) = asked(7..8);
+    assert_ne!(one[0].scores, alone[0].scores);
+    assert_eq!((one[0].image.as_str(), one[0].bbox), ("007", alone[0].bbox));
+}
+
+#[test]
+fn no_cosine_is_reported_above_one() {
+    let collection = collection(&[&FIRST, &SECOND]);
+    for shows in 1..6 {
+        let answer = ask(&collection, &Scope::all(&collection), shows as f32, &Plan::default());
+        for hit in &answer.hits {
+            let scores = [hit.score, hit.scores.vote, hit.scores.maxsim, hit.scores.geometry];
+            let matches = hit.matches.iter().map(|found| found.similarity);
+            assert!(scores.into_iter().chain(matches).all(|value| value <= 1.0), "{hit:?}");
+        }
+        assert!(answer.hits[0].score > 0.999);
+    }
+}
+
+#[test]
+fn nearly_equal_images_are_one_hit_across_segments_and_top_counts_groups() {
+    let first = [("a", 1.0), ("b", 2.0), ("c", 1.0), ("d", 3.0), ("e", 1.0625)];
+    let second = [("f", 2.0625), ("g", 1.0), ("h", 4.0)];
+    let collection = collection(&[&first, &second]);
+    let scope = Scope::all(&collection);
+    let plain = Plan { top: 100, ..Plan::default() };
+    let grouped =
+        |top| ask(&collection, &scope, 1.0, &Plan { top, group_duplicates: true, ..Plan::default() });
+    let every = ask(&collection, &scope, 1.0, &plain);
+    assert!(every.hits.iter().all(|hit| hit.duplicates.is_empty()));
+    let answer = grouped(100);
+    assert_eq!(
+        (answer.hits[0].image.as_str(), &answer.hits[0].duplicates[..]),
+        ("a", &["c", "g", "e"].map(str::to_owned)[..])
+    );
+    let twos = answer.hits.iter().find(|hit| ["b", "f"].contains(&hit.image.as_str())).unwrap();
+    assert_eq!(twos.duplicates.len(), 1);
+    assert_eq!(answer.hits.len(), 4);
+    let ranks: Vec<usize> = answer.hits.iter().map(|hit| hit.rank).collect();
+    assert_eq!(ranks, [1, 2, 3, 4]);
+    assert_eq!(grouped(2).hits[..], answer.hits[..2], "groups are complete whatever top is");
+}

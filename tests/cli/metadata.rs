@@ -1,0 +1,97 @@
+//! `--metadata` and `--where`: columns that come with images, leave with them, are returned with hits and choose images.
+
+use std::fs;
+
+use crate::workspace::{Workspace, hit_images, photo};
+
+const TABLE: &str =
+    "image,camera,year,night\ncoins.png,c1,2019,false\nmoon.png,c2,2021,true\ncoffee.png,c2,,false\n";
+
+/// A collection of three images with metadata.
+fn sample(work: &Workspace) {
+    work.photos(&["coins.png", "moon.png", "coffee.png"]);
+    work.write("meta.csv", TABLE);
+    work.index("photos", "c", &["--metadata", "meta.csv"]).done();
+}
+
+/// Images that a query finds under a condition, sorted.
+fn found(work: &Workspace, condition: &str) -> Vec<String> {
+    let answer = work.run(["query", "c", "photos/moon.png", "--json", "--where", condition]).done().json();
+    assert_eq!(answer["plan"]["where"], condition);
+    let mut images: Vec<String> = hit_images(&answer).into_iter().map(str::to_owned).collect();
+    images.sort();
+    images.dedup();
+    assert_eq!(answer["searched_images"], images.len(), "{condition}");
+    images
+}
+
+#[test]
+fn conditions_choose_the_images_that_are_searched_and_hits_bring_their_columns() {
+    let work = Workspace::new();
+    sample(&work);
+    assert_eq!(found(&work, "camera = 'c2' and year >= 2020"), ["moon.png"]);
+    assert_eq!(found(&work, "camera = 'c2'"), ["coffee.png", "moon.png"]);
+    assert_eq!(found(&work, "year is null"), ["coffee.png"]);
+    assert_eq!(found(&work, "not night and width > 10"), ["coffee.png", "coins.png"]);
+    assert_eq!(found(&work, "image like 'co%'"), ["coffee.png", "coins.png"]);
+    assert!(found(&work, "year > 3000").is_empty());
+    let answer = work.run(["query", "c", "photos/moon.png", "--json", "--top", "1"]).done().json();
+    let expected = serde_json::json!({"camera": "c2", "night": true, "year": 2021});
+    assert_eq!(answer["hits"][0]["metadata"], expected);
+    let page = work.at("a.html");
+    work.run(["query", "c", "photos/moon.png", "--html", page.to_str().unwrap()]).done();
+    assert!(fs::read_to_string(page).unwrap().contains("camera"));
+}
+
+#[test]
+fn conditions_that_make_no_sense_are_refused_with_what_would() {
+    let work = Workspace::new();
+    sample(&work);
+    let ask = |condition: &str| work.run(["query", "c", "photos/moon.png", "--where", condition]);
+    ask("camera = ").refused(2, &["camera ="]);
+    ask("lens = 'x'").refused(2, &["'lens'", "camera", "year", "width"]);
+}
+
+#[test]
+fn metadata_comes_and_goes_with_its_images() {
+    let work = Workspace::new();
+    sample(&work);
+    fs::copy(photo("rocket.jpg"), work.at("photos/rocket.jpg")).unwrap();
+    fs::copy(work.at("photos/coins.png"), work.at("photos/money.png")).unwrap();
+    work.write("more.jsonl", "{\"path\": \"rocket.jpg\", \"camera\": \"c9\", \"tags\": [1, 2]}\n{\"path\": \"none.jpg\", \"camera\": \"c9\"}\n");
+    let added = work.run(["add", "c", "photos", "--metadata", "more.jsonl"]).done();
+    assert!(added.stderr.contains("1 row of the metadata names no image"), "{}", added.stderr);
+    assert_eq!(found(&work, "camera = 'c9'"), ["rocket.jpg"]);
+    assert_eq!(found(&work, "camera = 'c1'"), ["coins.png"], "a copy is another image");
+    // New words about images that are there, without an image.
+    work.write("meta.csv", "image,camera,place\ncoins.png,c7,here\nrocket.jpg,c9,\n");
+    work.run(["add", "c", "--metadata", "meta.csv"]).done();
+    assert_eq!(found(&work, "camera = 'c7' and place = 'here' and year = 2019"), ["coins.png"]);
+    let again = work.run(["add", "c", "--metadata", "meta.csv", "--json"]).done().json();
+    assert_eq!(again["unchanged"], true);
+    work.run(["remove", "c", "moon.png"]).done();
+    assert!(found(&work, "year = 2021").is_empty());
+    work.run(["compact", "c"]).done();
+    assert_eq!(found(&work, "camera in ('c7', 'c9')"), ["coins.png", "rocket.jpg"]);
+    work.run(["verify", "c"]).done();
+    // What a move does not change moves along.
+    fs::rename(work.at("photos/rocket.jpg"), work.at("photos/ship.jpg")).unwrap();
+    work.run(["add", "c", "photos"]).done();
+    assert_eq!(found(&work, "camera = 'c9'"), ["ship.jpg"]);
+}
+
+#[test]
+fn metadata_of_other_images_or_of_no_form_is_refused_before_any_work() {
+    let work = Workspace::new();
+    work.photos(&["coins.png"]);
+    let refuse = |name: &str, text: &str, parts: &[&str]| {
+        work.write(name, text);
+        work.index("photos", "c", &["--metadata", name]).refused(2, parts);
+        assert!(!work.at("c").exists());
+    };
+    refuse("other.csv", "image,a\nelsewhere.png,1\n", &["none of the 1 rows", "relative"]);
+    refuse("columns.csv", "name,a\ncoins.png,1\n", &["columns.csv", "image"]);
+    refuse("twice.csv", "image,a\ncoins.png,1\ncoins.png,2\n", &["twice.csv", "2", "3"]);
+    refuse("meta.txt", "image,a\n", &["meta.txt", ".csv"]);
+    work.index("photos", "c", &["--metadata", "nothing.csv"]).refused(1, &["nothing.csv"]);
+}
