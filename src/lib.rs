@@ -19,3 +19,4 @@ pub mod query;
 pub mod report;
 pub mod segment;
 pub mod storage;
+pub mod transfer;

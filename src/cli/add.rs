@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::index::{list_rejects, read_metadata, stop_flag, tell_unmatched};
 use super::output;
 use super::progress::IndexBar;
-use crate::collection::read_manifest;
+use crate::collection::{read_manifest, require_model};
 use crate::engine::{bound_model_dir, bound_model_options};
 use crate::ingest::{self, Addition, IndexOptions};
 use crate::model::Model;
@@ -55,7 +55,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let path = &arguments.collection;
-    let Manifest { model: binding, root, .. } = read_manifest(path)?;
+    let manifest = read_manifest(path)?;
+    require_model(path, &manifest)?;
+    let Manifest { model: binding, root, .. } = manifest;
     let mut sources = ingest::collect(&arguments.images, arguments.files_from.as_deref())?;
     if sources.inputs.is_empty() {
         // Only the metadata is new.

@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         model: Some(arguments.model.model.clone()),
         html: Some(&html),
     };
-    let answer = ask(&question, &Plan::default(), &arguments.model.runtime)?;
+    let (answer, _) = ask(&question, &Plan::default(), &arguments.model.runtime)?;
     print_table(&answer)?;
     output::message(&format!(
         "3. open {}\n\nnext, with your own images:\n  patchdex index FOLDER --out my.collection\n  \

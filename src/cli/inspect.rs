@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::failure::Failure;
 use super::output;
-use crate::collection::Collection;
+use crate::collection::{Collection, is_imported};
 use crate::segment::OpenSegmentError;
 
 #[derive(Args)]
@@ -57,6 +57,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         .views
         .tiles
         .map(|t| format!(", tiles of {} px overlapping by {} px", t.side_px, t.overlap_px));
+    let views = format!(": whole images at {} px{}", manifest.views.long_side_px, tiles.unwrap_or_default());
+    let made_by = format!(
+        "{} {}, output {}, patches of {} px, digest {:.12}",
+        model.name, model.variant, model.output, model.patch_px, model.digest
+    );
+    let (views, made_by) = match is_imported(manifest) {
+        true => (String::new(), "none: imported vectors".to_owned()),
+        false => (views, made_by),
+    };
     let fitted_on = match preparation.fitted_on.as_str() {
         "" => String::new(),
         fitted_on => format!(" (fitted on: {fitted_on})"),
@@ -64,9 +73,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     output::line(&format!(
         "collection   {}, commit {}, written by {}, opened in {open_ms:.1} ms\n\
          images       {} below {}\n\
-         views        {}: whole images at {} px{}\n\
+         views        {}{}\n\
          patches      {} of {} numbers, {}, {}\n\
-         model        {} {}, output {}, patches of {} px, digest {:.12}\n\
+         model        {}\n\
          preparation  {}{fitted_on}",
         collection.path().display(),
         manifest.commit,
@@ -74,17 +83,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         output::count(total(|s| s.images)),
         manifest.root,
         output::count(total(|s| s.views)),
-        manifest.views.long_side_px,
-        tiles.unwrap_or_default(),
+        views,
         output::count(total(|s| s.patches)),
         manifest.dim,
         manifest.vectors,
         manifest.metric,
-        model.name,
-        model.variant,
-        model.output,
-        model.patch_px,
-        model.digest,
+        made_by,
         preparation.spec,
     ))?;
     for (path, layout, bytes) in collection.segments().iter().flat_map(|segment| segment.files()) {

@@ -6,11 +6,14 @@ mod arguments;
 mod compact;
 mod completions;
 mod demo;
+mod export;
 mod failure;
+mod import;
 mod index;
 mod inspect;
 mod merge;
 mod model;
+mod nearest;
 mod output;
 mod pictures;
 mod prepare;
@@ -45,7 +48,7 @@ struct Cli {
 enum Command {
     /// Build a collection from images; resumable
     Index(index::Arguments),
-    /// Find what a crop shows, and where
+    /// Find what a crop shows, and where; or the vectors nearest to given ones
     Query(query::Arguments),
     /// Bring a collection up to date: new, changed and moved images
     Add(add::Arguments),
@@ -57,6 +60,10 @@ enum Command {
     Compact(compact::Arguments),
     /// Give a collection another preparation without embedding again
     Prepare(prepare::Arguments),
+    /// Write all vectors, with images and boxes, or the list of images into one file that other programs read
+    Export(export::Arguments),
+    /// Make a collection of vectors that another program wrote
+    Import(import::Arguments),
     /// Show what is inside a collection
     Inspect(inspect::Arguments),
     /// Check a collection: its structure, or every byte against its checksum
@@ -92,6 +99,8 @@ pub fn run() -> ExitCode {
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Compact(arguments) => compact::run(&arguments),
         Command::Prepare(arguments) => prepare::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),

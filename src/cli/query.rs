@@ -1,17 +1,18 @@
-//! `patchdex query`: crop in, boxes out.
+//! `patchdex query`: crop in, boxes out. With `--vectors` it is answered by [`super::nearest`].
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use serde_json::json;
 
 use super::Outcome;
 use super::arguments::RuntimeArguments;
 use super::failure::Failure;
-use super::{output, pictures};
-use crate::collection::Filter;
-use crate::core::{Bbox, Kind};
+use super::{nearest, output, pictures};
+use crate::collection::{Collection, Filter};
+use crate::core::{Bbox, Hit, Kind};
 use crate::engine::Engine;
 use crate::picture::Picture;
 use crate::query::{Answer, Evidence, Plan};
@@ -24,13 +25,24 @@ pub(crate) struct Arguments {
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// Image that shows the object; it need not be in the collection
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    #[arg(value_name = "IMAGE", required_unless_present = "vectors")]
+    image: Option<PathBuf>,
+    /// Instead of an image, ask for the stored vectors nearest to each row of a .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs
+    /// or .bvecs file: tokens as the model gives them, or prepared vectors
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["image", "boxes", "group_duplicates", "explain", "html", "coco"]
+    )]
+    vectors: Option<PathBuf>,
+    /// The rows of --vectors are prepared, though they are as long as the model's tokens
+    #[arg(long, requires = "vectors")]
+    prepared: bool,
     /// Where the object is, in pixels of the upright image (repeatable, for several looks at one object) [default: the
     /// whole image]
     #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
     boxes: Vec<Bbox>,
-    /// Hits in the answer
+    /// Hits in the answer; with --vectors, for each row
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     top: u32,
     /// Search only images that meet a condition on their metadata, or on image, width, height, bytes: "camera = 'c2'
@@ -54,9 +66,12 @@ pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long, conflicts_with = "jsonl")]
     json: bool,
-    /// Print one JSON object a hit
+    /// Print one JSON object a hit; with --vectors, a row
     #[arg(long)]
     jsonl: bool,
+    /// Print the hits as COCO results, for the images of 'patchdex export COLLECTION FILE.json'
+    #[arg(long, conflicts_with_all = ["json", "jsonl"])]
+    coco: bool,
     /// Also write a page that shows the answer
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -64,17 +79,36 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (top, group_duplicates) = (arguments.top as usize, arguments.group_duplicates);
+    if let Some(vectors) = &arguments.vectors {
+        let question = nearest::Question {
+            collection: &arguments.collection,
+            vectors,
+            prepared: arguments.prepared,
+            top,
+            filter: arguments.filter.as_ref(),
+        };
+        let shape = match (arguments.json, arguments.jsonl) {
+            (true, _) => nearest::Shape::Object,
+            (_, true) => nearest::Shape::Lines,
+            _ => nearest::Shape::Table,
+        };
+        let answered = arguments.runtime.pool().install(|| nearest::answer(&question, shape));
+        return answered.map(|()| Outcome::Done);
+    }
+    // Without vectors, clap asks for an image.
+    let image = arguments.image.as_deref().unwrap_or(Path::new(""));
     let filter = arguments.filter.as_ref().map(Filter::to_string);
     let plan = Plan { top, filter, group_duplicates, ..Plan::default() };
     let question = Question {
         collection: &arguments.collection,
-        image: &arguments.image,
+        image,
         boxes: &arguments.boxes,
         model: arguments.model.clone(),
         html: arguments.html.as_deref(),
     };
-    let answer = ask(&question, &plan, &arguments.runtime)?;
+    let (answer, engine) = ask(&question, &plan, &arguments.runtime)?;
     match (arguments.json, arguments.jsonl) {
+        _ if arguments.coco => output::json(&coco_results(engine.collection(), &answer)?)?,
         (true, _) => output::json(&answer)?,
         (_, true) => answer.hits.iter().try_for_each(output::json_line)?,
         _ => print_table(&answer)?,
@@ -94,12 +128,12 @@ pub(crate) struct Question<'a> {
     pub html: Option<&'a Path>,
 }
 
-/// Asks, and writes the page when one is wanted.
+/// Asks, and writes the page when one is wanted; gives also what was asked.
 pub(crate) fn ask(
     question: &Question<'_>,
     plan: &Plan,
     runtime: &RuntimeArguments,
-) -> Result<Answer, Failure> {
+) -> Result<(Answer, Engine), Failure> {
     let start = Instant::now();
     // Found out now, not after the work.
     question.html.map_or(Ok(()), check_page)?;
@@ -117,7 +151,18 @@ pub(crate) fn ask(
         storage::write_atomic(html, page(&engine, &answer, &picture).as_bytes())?;
         output::message(&format!("wrote {}", html.display()));
     }
-    Ok(answer)
+    Ok((answer, engine))
+}
+
+/// The hits as COCO results: images by their numbers in an export of the same commit.
+fn coco_results(collection: &Collection, answer: &Answer) -> Result<Vec<serde_json::Value>, Failure> {
+    let listing = collection.listing()?;
+    let result = |(hit, evidence): (&Hit, &Evidence)| {
+        let at = listing.binary_search_by(|placed| placed.image.path.cmp(&evidence.path)).ok()?;
+        let image_id = listing[at].number;
+        Some(json!({"image_id": image_id, "category_id": 1, "bbox": hit.bbox, "score": hit.score}))
+    };
+    Ok(answer.hits.iter().zip(&answer.evidence).filter_map(result).collect())
 }
 
 /// Whether a page may take this name: its folder is there, and nothing has the name but another page. A photograph must

@@ -109,6 +109,18 @@ impl Draft {
         storage::remove_dir_all(&self.dir())
     }
 
+    /// Takes back what was begun of a new collection, for a caller that cannot go on: the folder is free for any other
+    /// command.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn abandon(self) -> Result<(), StorageError> {
+        if self.base.is_none() {
+            storage::remove_dir_all(&self.path.join(SEGMENTS_DIR))?;
+        }
+        self.discard()
+    }
+
     /// Where unfinished work lies.
     pub fn dir(&self) -> PathBuf {
         self.path.join(DRAFT_DIR)

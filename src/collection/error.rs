@@ -128,6 +128,12 @@ pub enum CollectionError {
         /// The segment's folder, or the collection's.
         path: PathBuf,
     },
+    /// There is no model to ask or add images with.
+    #[error("{} was made of imported vectors, not with a model: it cannot be asked with images, and none can be added; ask with 'patchdex query COLLECTION --vectors FILE', and to add, import into another collection and 'patchdex merge' both", path.display())]
+    Imported {
+        /// The collection.
+        path: PathBuf,
+    },
     /// A preparation that cannot be fitted.
     #[error(transparent)]
     Fit(#[from] PreparationError),
@@ -193,7 +199,7 @@ impl Fault for CollectionError {
             Self::Storage(error) => error.kind(),
             Self::NoMatch { .. } => Kind::NotFound,
             Self::NoColumn { .. } => Kind::Invalid,
-            Self::Different(_) | Self::NoRaw { .. } => Kind::Incompatible,
+            Self::Different(_) | Self::NoRaw { .. } | Self::Imported { .. } => Kind::Incompatible,
             Self::Fit(error) => error.kind(),
             Self::Occupied { .. }
             | Self::Other { .. }

@@ -7,6 +7,7 @@ mod compact;
 mod error;
 mod filter;
 mod fold;
+mod listing;
 mod merge;
 mod preparation;
 mod prepare;
@@ -20,6 +21,7 @@ pub use commit::{Draft, MODEL_PREPARATION};
 pub use compact::{CompactOptions, Compaction, compact};
 pub use error::{CollectionError, Difference};
 pub use filter::{Column, Columns, Filter, FilterError};
+pub use listing::Placed;
 pub use merge::{Merge, merge};
 use patchdex_format::{MANIFEST_NAME, Manifest, ModelBinding, SegmentEntry};
 pub use preparation::{PreparationChoice, generic_preparation, write_preparation};
@@ -198,12 +200,33 @@ fn read_listed(path: &Path) -> Result<Vec<u8>, CollectionError> {
     })
 }
 
+/// Refuses a collection of imported vectors, which no model made: the manifest has no digest of one.
+///
+/// # Errors
+/// [`CollectionError::Imported`].
+pub fn require_model(path: &Path, manifest: &Manifest) -> Result<(), CollectionError> {
+    match is_imported(manifest) {
+        true => Err(CollectionError::Imported { path: path.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// Whether the vectors were imported from a foreign file.
+pub fn is_imported(manifest: &Manifest) -> bool {
+    manifest.model.digest.is_empty()
+}
+
 /// What makes the tokens of two models differ: the first such field, and its values. Where a model lies, and its name, say
 /// nothing.
 pub fn model_difference(a: &ModelBinding, b: &ModelBinding) -> Option<(&'static str, String, String)> {
     let pair = |what, value: &dyn Fn(&ModelBinding) -> String| (what, value(a), value(b));
     let values = [
-        pair("digests of the graph", &|model| format!("{:.12}", model.digest)),
+        pair("digests of the graph", &|model| match model.digest.as_str() {
+            "" => "none: imported vectors".to_owned(),
+            digest => format!("{digest:.12}"),
+        }),
+        // Imported vectors have no digest that would imply it.
+        pair("numbers in a token", &|model| model.hidden_size.to_string()),
         pair("outputs", &|model| model.output.clone()),
         pair("inputs", &|model| format!("{:?}", model.inputs)),
         pair("patch sizes", &|model| model.patch_px.to_string()),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use patchdex_format::ModelBinding;
 
-use crate::collection::{Collection, CollectionError, Filter, FilterError};
+use crate::collection::{Collection, CollectionError, Filter, FilterError, require_model};
 use crate::core::{Bbox, Fault, Grid, Kind};
 use crate::dims::Preparation;
 use crate::model::{ImageSpec, Model, ModelError, ModelOptions, Session, model_dir, tensor};
@@ -120,9 +120,11 @@ impl Engine {
     /// Opens the collection in `path` and the model that made it.
     ///
     /// # Errors
-    /// No or a damaged collection, no model, or another model than the one that made the collection.
+    /// No or a damaged collection, one of imported vectors, no model, or another model than the one that made the
+    /// collection.
     pub fn open(path: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
         let collection = Collection::open(path)?;
+        require_model(path, collection.manifest())?;
         let preparation = collection.preparation()?;
         let binding = &collection.manifest().model;
         let dir = bound_model_dir(binding, options.model.as_deref());

@@ -40,6 +40,33 @@ impl PatchIndex for ExactIndex<'_> {
 }
 
 impl ExactIndex<'_> {
+    /// For each of `queries` (rows of `dim` numbers) its `k` best of `rows`, as a search gives them. A block of rows is
+    /// read once for all queries.
+    pub fn search_many(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
+        let count = queries.len() / self.dim;
+        let none = || vec![TopK::new(k); count];
+        let tasks: Vec<Range<usize>> = rows
+            .iter()
+            .flat_map(|rows| {
+                let starts = rows.clone().step_by(TASK_ROWS);
+                starts.map(|start| start..(start + TASK_ROWS).min(rows.end))
+            })
+            .collect();
+        let scanned = |best: Vec<TopK>, task: &Range<usize>| {
+            let mut best = best;
+            for start in task.clone().step_by(BLOCK_ROWS) {
+                let block = start..(start + BLOCK_ROWS).min(task.end);
+                for (best, query) in best.iter_mut().zip(queries.chunks_exact(self.dim)) {
+                    *best = self.scan(query, block.clone(), std::mem::replace(best, TopK::new(0)));
+                }
+            }
+            best
+        };
+        let merged = |a: Vec<TopK>, b: Vec<TopK>| a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect();
+        let best = tasks.par_iter().fold(none, scanned).reduce(none, merged);
+        best.into_iter().map(TopK::into_vec).collect()
+    }
+
     /// `best` with the best of `rows`; its bar spares most of them a second look.
     fn scan(&self, query: &[f32], rows: Range<usize>, mut best: TopK) -> TopK {
         let mut scores = [0.0f32; BLOCK_ROWS];
@@ -72,4 +99,31 @@ pub fn similarities(
     let mut out = Array2::zeros((tokens.nrows(), count));
     general_mat_mul(1.0, &tokens, &rows.t(), 0.0, &mut out);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn many_queries_find_in_some_rows_what_each_finds_among_them(
+            values in proptest::collection::vec(-4i8..4, 4..400), cut in 0usize..50, gap in 0usize..50, k in 0usize..12,
+        ) {
+            let rows: Vec<f32> = values[..values.len() / 4 * 4].iter().map(|&v| f32::from(v)).collect();
+            let index = ExactIndex { vectors: Vectors::F32(&rows), dim: 4 };
+            let count = rows.len() / 4;
+            let (cut, after) = (cut.min(count), (cut + gap).min(count));
+            let queries = [1.0, -0.5, 0.25, 2.0, -1.0, 0.0, 3.0, 0.5];
+            let found = index.search_many(&queries, &[0..cut, after..count], k);
+            for (query, found) in queries.chunks_exact(4).zip(found) {
+                let inside = |found: &Neighbour| !(cut..after).contains(&(found.row as usize));
+                let mut expected = index.search(query, count);
+                expected.retain(inside);
+                expected.truncate(k);
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
 }

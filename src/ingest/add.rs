@@ -11,7 +11,9 @@ use super::journal::{self, Journal, Record};
 use super::listing::Listing;
 use super::pipeline::Spooling;
 use super::{IndexOptions, IngestError, Sources, Summary, embed, model_binding, stamp};
-use crate::collection::{CREATED_BY, Collection, CollectionError, Draft, model_difference, relist};
+use crate::collection::{
+    CREATED_BY, Collection, CollectionError, Draft, model_difference, relist, require_model,
+};
 use crate::index::RowKind;
 use crate::model::Model;
 
@@ -50,6 +52,7 @@ pub fn add(
     let draft = Draft::change(&options.out)?;
     let collection = Collection::open(&options.out)?;
     let manifest = collection.manifest();
+    require_model(&options.out, manifest)?;
     check_model(&options.out, &manifest.model, &model_binding(model))?;
     let options = bound(options, &collection)?;
     let preparation = collection.preparation()?;

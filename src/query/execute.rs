@@ -11,7 +11,7 @@ use super::duplicates::grouped;
 use super::placement::{FUSION, Placement, Scene};
 use super::suppress::keep_best;
 use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, Scope, TimingMs};
-use crate::collection::Collection;
+use crate::collection::{Collection, CollectionError};
 use crate::core::{Bbox, Fault, Hit, Kind, StageScores};
 use crate::segment::{ImageView, OpenSegmentError, Segment};
 
@@ -32,16 +32,33 @@ pub enum QueryError {
         /// What the query has.
         found: usize,
     },
-    /// Damage in the collection.
+    /// Rows that are neither tokens nor vectors of the collection.
+    #[error(
+        "the rows of the query have {found} numbers; give tokens as the model gives them, of {hidden_size} numbers, or \
+         prepared vectors of {dim}"
+    )]
+    Rows {
+        /// Numbers in a row.
+        found: usize,
+        /// Numbers in a token.
+        hidden_size: usize,
+        /// Numbers in a stored vector.
+        dim: usize,
+    },
+    /// Damage in a segment.
     #[error(transparent)]
     Segment(#[from] OpenSegmentError),
+    /// Damage in the collection.
+    #[error(transparent)]
+    Collection(#[from] CollectionError),
 }
 
 impl Fault for QueryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Dimensions { .. } => Kind::Incompatible,
+            Self::Dimensions { .. } | Self::Rows { .. } => Kind::Incompatible,
             Self::Segment(error) => error.kind(),
+            Self::Collection(error) => error.kind(),
         }
     }
 }

@@ -64,6 +64,11 @@ impl ImageView<'_> {
         self.row.content[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Patches of all its views.
+    pub fn patch_count(&self) -> usize {
+        self.views.iter().map(|view| view.patches() as usize).sum()
+    }
+
     /// The image's views.
     pub fn views(&self) -> impl Iterator<Item = PatchView> + '_ {
         self.views.iter().map(|view| PatchView {

@@ -1,0 +1,161 @@
+//! The stored vectors nearest to given ones, with the image and the box of each. Exact, and the same for any number of
+//! threads.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{QueryError, Scope};
+use crate::collection::{Collection, Placed};
+use crate::core::{Bbox, Grid};
+use crate::index::{ExactIndex, Neighbour};
+
+/// Queries that are compared with a block of rows while it is in the cache; so many lists of the best are in memory.
+const BATCH_QUERIES: usize = 256;
+
+/// A stored vector that was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Nearest {
+    /// Path of its image relative to the collection's root; of copies in scope the first.
+    pub image: String,
+    /// The image's content: the first 16 hexadecimal digits of its BLAKE3.
+    pub id: String,
+    /// Rectangle of the patch, in pixels of the upright image.
+    #[serde(rename = "box")]
+    pub bbox: Bbox,
+    /// Its row in an export of the whole collection.
+    pub row: u64,
+    /// Similarity with the query.
+    pub similarity: f32,
+}
+
+/// Makes rows of `len` numbers comparable with stored vectors: tokens as the model gives them go through the collection's
+/// preparation, rows as long as stored vectors are prepared already. Where both are as long, `prepared` tells.
+///
+/// # Errors
+/// Rows of another length, or a damaged preparation.
+pub fn comparable(
+    collection: &Collection,
+    rows: &[f32],
+    len: usize,
+    prepared: bool,
+) -> Result<Vec<f32>, QueryError> {
+    let manifest = collection.manifest();
+    let (hidden_size, dim) = (manifest.model.hidden_size as usize, manifest.dim as usize);
+    let mut vectors = match () {
+        () if len == hidden_size && !prepared => collection.preparation()?.apply(rows),
+        () if len == dim => rows.to_vec(),
+        () => return Err(QueryError::Rows { found: len, hidden_size, dim }),
+    };
+    collection.metric().prepare(&mut vectors, dim);
+    Ok(vectors)
+}
+
+/// The vectors of a collection's images in scope, for questions.
+pub struct VectorSearch<'a> {
+    collection: &'a Collection,
+    segments: Vec<SearchedRows<'a>>,
+}
+
+/// The vectors of a segment that may be found.
+struct SearchedRows<'a> {
+    /// In order of their first rows.
+    stretches: Vec<Stretch<'a>>,
+    /// The rows of all stretches; none touch.
+    runs: Vec<Range<usize>>,
+}
+
+/// The vectors of one view.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    first: usize,
+    grid: Grid,
+    shown: Placed<'a>,
+    /// Patches of the image before this view.
+    before: u64,
+}
+
+impl<'a> VectorSearch<'a> {
+    /// Lists the vectors of images in `scope`. A copy's vectors are those of the first, whether or not that is in scope.
+    ///
+    /// # Errors
+    /// Damage in the tables.
+    pub fn of(collection: &'a Collection, scope: &Scope) -> Result<Self, QueryError> {
+        let mut shown: Vec<BTreeMap<u32, Placed<'a>>> = vec![BTreeMap::new(); collection.segments().len()];
+        for placed in collection.listing()? {
+            if scope.contains(placed.segment, placed.image.index) {
+                shown[placed.segment].entry(placed.image.row.same_as).or_insert(placed);
+            }
+        }
+        let segments = shown.into_iter().map(|images| SearchedRows::of(images.into_values())).collect();
+        Ok(Self { collection, segments })
+    }
+
+    /// The `k` nearest to each of `vectors`, which [`comparable`] made: best first, of equal ones the lower row first.
+    /// Runs on the calling thread's rayon pool.
+    ///
+    /// # Errors
+    /// Vectors of another length.
+    pub fn nearest(&self, vectors: &[f32], k: usize) -> Result<Vec<Vec<Nearest>>, QueryError> {
+        let dim = self.collection.manifest().dim as usize;
+        if !vectors.len().is_multiple_of(dim) {
+            return Err(QueryError::Dimensions { expected: dim, found: vectors.len() % dim });
+        }
+        Ok(vectors.chunks(BATCH_QUERIES * dim).flat_map(|batch| self.of_batch(batch, dim, k)).collect())
+    }
+
+    fn of_batch(&self, batch: &[f32], dim: usize, k: usize) -> Vec<Vec<Nearest>> {
+        let mut found: Vec<Vec<Nearest>> = vec![Vec::new(); batch.len() / dim];
+        for (segment, searched) in self.collection.segments().iter().zip(&self.segments) {
+            let index = ExactIndex { vectors: segment.vectors(), dim };
+            let best = index.search_many(batch, &searched.runs, k);
+            for (found, best) in found.iter_mut().zip(best) {
+                found.extend(best.into_iter().filter_map(|neighbour| searched.nearest(neighbour)));
+            }
+        }
+        for found in &mut found {
+            found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
+            found.truncate(k);
+        }
+        found
+    }
+}
+
+impl<'a> SearchedRows<'a> {
+    fn of(images: impl Iterator<Item = Placed<'a>>) -> Self {
+        let mut stretches = Vec::new();
+        for shown in images {
+            let mut before = 0;
+            for view in shown.image.views() {
+                stretches.push(Stretch { first: view.first_patch, grid: view.grid, shown, before });
+                before += view.grid.len() as u64;
+            }
+        }
+        stretches.sort_by_key(|stretch| stretch.first);
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for Stretch { first, grid, .. } in &stretches {
+            let end = first + grid.len();
+            match runs.last_mut().filter(|run| run.end >= *first) {
+                Some(run) => run.end = run.end.max(end),
+                None => runs.push(*first..end),
+            }
+        }
+        Self { stretches, runs }
+    }
+
+    fn nearest(&self, Neighbour { row, similarity }: Neighbour) -> Option<Nearest> {
+        let row = row as usize;
+        let after = self.stretches.partition_point(|stretch| stretch.first <= row);
+        let stretch = self.stretches.get(after.checked_sub(1)?)?;
+        let patch = row - stretch.first;
+        let Placed { image, first_row, .. } = &stretch.shown;
+        (patch < stretch.grid.len()).then(|| Nearest {
+            image: image.path_text(),
+            id: image.id(),
+            bbox: stretch.grid.patch_box(patch),
+            row: first_row + stretch.before + patch as u64,
+            similarity,
+        })
+    }
+}
