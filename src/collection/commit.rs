@@ -15,7 +15,7 @@ const DRAFT_DIR: &str = "building";
 /// Says of which inputs and options the unfinished work is.
 const STAMP_NAME: &str = "source";
 /// Lock file of the one writer.
-const LOCK_NAME: &str = "writer.lock";
+pub(super) const LOCK_NAME: &str = "writer.lock";
 /// A copy of the manifest, which `repair` falls back on.
 pub(super) const BACKUP_NAME: &str = "manifest.backup.json";
 /// Folder of the segments.
@@ -39,13 +39,7 @@ impl Draft {
     /// A folder with other things in it, another collection, or another writer at work. Nothing is changed then.
     pub fn begin(path: &Path, source: &str) -> Result<Result<Self, Box<Manifest>>, CollectionError> {
         if let Some(manifest) = finished(path, source)? {
-            // A process that died right after it published may have left this behind.
-            if path.join(DRAFT_DIR).is_dir()
-                && stamp(path).is_none_or(|found| found == source)
-                && WriterLock::acquire(path, LOCK_NAME).is_ok()
-            {
-                let _ = storage::remove_dir_all(&path.join(DRAFT_DIR));
-            }
+            tidy(path, &manifest);
             return Ok(Err(manifest));
         }
         if !Self::exists(path) {
@@ -56,11 +50,13 @@ impl Draft {
         let draft = Self { path: path.to_owned(), base: None, _lock: lock };
         // Another process may have published between the first look and the lock.
         if let Some(manifest) = finished(path, source)? {
-            storage::remove_dir_all(&draft.dir())?;
+            draft.discard()?;
             return Ok(Err(manifest));
         }
         storage::remove_unfinished(path)?;
         draft.claim(source)?;
+        // Of a commit that was never published, and whose files are about to be written anew.
+        storage::remove_file(&path.join(BACKUP_NAME))?;
         Ok(Ok(draft))
     }
 
@@ -73,6 +69,11 @@ impl Draft {
         read_manifest(path)?;
         let lock = WriterLock::acquire(path, LOCK_NAME)?;
         let base = read_manifest(path)?;
+        // The copy may be of a commit that was never published, and whose files are swept now.
+        let (copy, bytes) = (path.join(BACKUP_NAME), base.to_bytes());
+        if std::fs::read(&copy).is_ok_and(|found| found != bytes) {
+            storage::write_atomic(&copy, &bytes)?;
+        }
         sweep(path, &base)?;
         Ok(Self { path: path.to_owned(), base: Some(Box::new(base)), _lock: lock })
     }
@@ -89,7 +90,8 @@ impl Draft {
                 Err(CollectionError::OtherDraft { path, adding })
             }
             None => {
-                self.discard()?;
+                // What is not stamped is nobody's.
+                storage::remove_dir_all(&self.dir())?;
                 storage::create_dir_all(&self.dir())?;
                 Ok(storage::write_atomic(&self.dir().join(STAMP_NAME), source.as_bytes())?)
             }
@@ -106,7 +108,7 @@ impl Draft {
     /// # Errors
     /// The system's refusal.
     pub fn discard(&self) -> Result<(), StorageError> {
-        storage::remove_dir_all(&self.dir())
+        storage::discard_dir(&self.dir())
     }
 
     /// Takes back what was begun of a new collection, for a caller that cannot go on: the folder is free for any other
@@ -180,10 +182,11 @@ impl Draft {
         storage::write_atomic(&self.path.join(BACKUP_NAME), &bytes)?;
         storage::write_atomic(&self.path.join(MANIFEST_NAME), &bytes)?;
         // The commit stands. What cannot be removed now is removed by the next writer.
+        let _ = sweep(&self.path, manifest);
+        // Last: as long as it is there, the same command knows that there is something to tidy.
         if finished {
             let _ = self.discard();
         }
-        let _ = sweep(&self.path, manifest);
         Ok(())
     }
 }
@@ -192,6 +195,16 @@ impl Draft {
 fn stamp(path: &Path) -> Option<String> {
     let stamp = path.join(DRAFT_DIR).join(STAMP_NAME);
     stamp.is_file().then(|| std::fs::read_to_string(stamp).unwrap_or_default())
+}
+
+/// Removes what a process left that died right after it published `manifest`, unless another writer is at work.
+fn tidy(path: &Path, manifest: &Manifest) {
+    let is_left = names(path).is_ok_and(|names| names.iter().any(|name| name.starts_with(DRAFT_DIR)));
+    let is_ours = stamp(path).is_none_or(|found| found == manifest.source);
+    if is_left && is_ours && WriterLock::acquire(path, LOCK_NAME).is_ok() {
+        let _ = sweep(path, manifest);
+        let _ = storage::discard_dir(&path.join(DRAFT_DIR));
+    }
 }
 
 /// Removes what no manifest lists: files of former commits, and of writers that died. Readers that hold them mapped keep
@@ -256,8 +269,9 @@ fn check_empty(path: &Path) -> Result<(), CollectionError> {
             for entry in std::fs::read_dir(path).map_err(StorageError::at("read", path))? {
                 let name = entry.map_err(StorageError::at("read", path))?.file_name();
                 // A process that died right after it began left no more than these.
-                let begun =
-                    name == LOCK_NAME || name == DRAFT_DIR && storage::is_unfinished_only(&path.join(&name));
+                let begun = name == LOCK_NAME
+                    || name == DRAFT_DIR && storage::is_unfinished_only(&path.join(&name))
+                    || storage::is_discarded(&name, DRAFT_DIR);
                 if !begun {
                     return Err(occupied(format!("it holds '{}'", name.to_string_lossy())));
                 }

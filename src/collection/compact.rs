@@ -51,14 +51,12 @@ pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, Colle
     // Tokens that the model gave are never dropped: segments with and without them stay apart.
     let (mut parts, mut raw_parts) = (Vec::new(), Vec::new());
     let mut kept = Vec::new();
-    let mut dead = 0;
     for (entry, segment) in manifest.segments.iter().zip(collection.segments()) {
         let lost = entry.patches - segment.live_patch_count()?;
         let folds =
             entry.patches < options.keep_patches || lost as f64 > options.dead_share * entry.patches as f64;
         match folds {
             true => {
-                dead += lost;
                 let parts = if segment.has_raw() { &mut raw_parts } else { &mut parts };
                 parts.push(Part::of(segment, b"")?);
             }
@@ -66,13 +64,14 @@ pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, Colle
         }
     }
     let segments_before = manifest.segments.len();
-    if parts.len() <= 1 && raw_parts.len() <= 1 && dead == 0 {
+    let groups = [parts, raw_parts].into_iter().filter(|parts| !parts.is_empty());
+    let folds = groups.map(|parts| Fold::of(parts, manifest.model.hidden_size as usize));
+    let folds = folds.collect::<Result<Vec<_>, _>>()?;
+    if folds.iter().all(Fold::changes_nothing) {
         return Ok(Compaction { segments_before, segments: segments_before, dropped_patches: 0 });
     }
-    let groups = [parts, raw_parts].into_iter().filter(|parts| !parts.is_empty());
-    for (number, parts) in groups.enumerate() {
+    for (number, fold) in folds.into_iter().enumerate() {
         let (id, folder) = draft.new_segment(number)?;
-        let fold = Fold::of(parts, manifest.model.hidden_size as usize)?;
         kept.push(fold.write(&folder, id, rows.element)?);
     }
     let compacted = Manifest {

@@ -75,6 +75,14 @@ impl<'a> Fold<'a> {
         Ok(Self { parts, listed, runs, patches, raw, hidden_size })
     }
 
+    /// Whether this is one segment whose vectors stay as they are.
+    pub fn changes_nothing(&self) -> bool {
+        let [part] = self.parts.as_slice() else { return false };
+        let mut next = 0;
+        let follows = |run: &Run| std::mem::replace(&mut next, run.first + run.count) == run.first;
+        self.runs.iter().all(follows) && self.patches == part.segment.patch_count() as u64
+    }
+
     /// The tokens as the model gave them, in blocks that do not cross images; none where a part does not keep them.
     pub fn blocks(&self) -> Option<Vec<&'a [f32]>> {
         let dim = self.hidden_size;
@@ -88,7 +96,8 @@ impl<'a> Fold<'a> {
     /// Writes the segment `id` into the empty `folder`: rows of `element`s as they are stored, and raw tokens when all
     /// parts have them.
     pub fn write(self, folder: &Path, id: String, element: Element) -> Result<SegmentEntry, CollectionError> {
-        let dim = self.parts.first().map_or(0, |part| part.segment.dim());
+        // A fold of nothing is a file of no rows, and those have some length.
+        let dim = self.parts.first().map_or(1, |part| part.segment.dim());
         let rows = |run: &Run| self.parts[run.part].segment.row_bytes(run.first, run.count);
         write_container(&folder.join(FileRole::Vectors.first_name()), |file| {
             let mut writer = ContainerWriter::new(file, FileRole::Vectors.kind(), CREATED_BY)?;

@@ -1,6 +1,6 @@
 //! `merge`: several collections become a new one, below the root that they have in common.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use patchdex_format::{FORMAT_VERSION, FileEntry, Manifest};
@@ -162,24 +162,25 @@ fn without_raw(collections: &[Collection]) -> CollectionError {
     CollectionError::NoRaw { path: path.unwrap_or_default() }
 }
 
-/// All lists of rejects, one after the other, paths below the new root.
+/// All lists of rejects in one, paths below the new root, each once.
 fn write_rejects(
     draft: &Draft,
     collections: &[Collection],
     prefixes: &[Vec<u8>],
 ) -> Result<FileEntry, CollectionError> {
-    let mut text = String::new();
+    let mut rejects = BTreeMap::new();
     for (collection, prefix) in collections.iter().zip(prefixes) {
         let prefix = String::from_utf8_lossy(prefix);
         let bytes = read_listed(&collection.path().join(&collection.manifest().rejects.name))?;
         for line in String::from_utf8_lossy(&bytes).lines() {
             let Ok(mut reject) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-            if let Some(path) = reject.get("path").and_then(|path| path.as_str()) {
-                reject["path"] = format!("{prefix}{path}").into();
-            }
-            text += &format!("{reject}\n");
+            let Some(path) = reject.get("path").and_then(|path| path.as_str()) else { continue };
+            let path = format!("{prefix}{path}");
+            reject["path"] = path.clone().into();
+            rejects.entry(path).or_insert(reject);
         }
     }
+    let text: String = rejects.values().map(|reject| format!("{reject}\n")).collect();
     let name = draft.file_name("rejects", "jsonl");
     storage::write_atomic(&draft.path().join(&name), text.as_bytes())?;
     let digest = blake3::hash(text.as_bytes()).to_hex().to_string();

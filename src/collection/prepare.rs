@@ -9,7 +9,8 @@ use super::{Collection, CollectionError, Draft, PreparationChoice, meaning, segm
 use crate::dims::{Preparation, Source};
 use crate::segment::{BLOCK_TOKENS, FileRole, RowEncoding, Segment, file_entry};
 
-/// Replaces the preparation of the collection in `path`, and with it every stored vector, in one commit.
+/// Replaces the preparation of the collection in `path`, and with it every stored vector, in one commit; none when it
+/// has that preparation already.
 ///
 /// # Errors
 /// Tokens that were not kept, a preparation that does not fit them, damage, a full disk, or another writer at work. The
@@ -33,6 +34,11 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Preparation, CollectionEr
         }
     }
     let preparation = choice.fit(&blocks)?;
+    let (held, digest) = (&manifest.preparation, preparation.digest());
+    if (&held.spec, &held.fitted_on, &held.digest) == (&preparation.method, &preparation.fitted_on, &digest) {
+        // The stored vectors are what they would become.
+        return Ok(preparation);
+    }
     let encoding = RowEncoding { preparation: &preparation, metric, rows };
     let mut segments = manifest.segments.clone();
     for (entry, tokens) in segments.iter_mut().zip(&tokens) {

@@ -54,7 +54,8 @@ pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Remov
         segments.extend(relisted.map(|(entry, _)| entry));
     }
     if !dry_run && !removal.images.is_empty() {
-        manifest = Manifest { commit: draft.commit(), segments, ..manifest };
+        let created_by = super::CREATED_BY.to_owned();
+        manifest = Manifest { created_by, commit: draft.commit(), segments, ..manifest };
         manifest.format_version = patchdex_format::FORMAT_VERSION;
         draft.publish(&manifest, false)?;
     }

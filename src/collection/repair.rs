@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use patchdex_format::{FORMAT_VERSION, FileEntry, Manifest, SegmentEntry};
 
-use super::commit::BACKUP_NAME;
+use super::commit::{BACKUP_NAME, LOCK_NAME};
 use super::verify::verify_rejects;
 use super::{
     CREATED_BY, CollectionError, Draft, generic_preparation, meaning, read_manifest, read_manifest_file,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::dims::Preparation;
 use crate::segment::{BLOCK_TOKENS, Depth, FileRole, RowEncoding, Segment, SegmentFile, file_entry};
-use crate::storage::{self, StorageError};
+use crate::storage::{self, StorageError, WriterLock};
 
 /// Folder of what was set aside.
 const QUARANTINE_DIR: &str = "quarantine";
@@ -80,6 +80,12 @@ pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
 fn restore_manifest(path: &Path, done: &mut Repair) -> Result<(), CollectionError> {
     let Err(error) = read_manifest(path) else { return Ok(()) };
     let copy = path.join(BACKUP_NAME);
+    if read_manifest_file(&copy).is_err() {
+        return Err(error);
+    }
+    // A writer may have been about to publish.
+    let _lock = WriterLock::acquire(path, LOCK_NAME)?;
+    let Err(error) = read_manifest(path) else { return Ok(()) };
     let Ok(manifest) = read_manifest_file(&copy) else { return Err(error) };
     let damaged = path.join(patchdex_format::MANIFEST_NAME);
     if damaged.is_file() {
@@ -235,7 +241,7 @@ impl Workshop<'_> {
 
     /// Gives a file a name in the quarantine; the old one goes when the commit is swept.
     fn keep(&mut self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        if from.is_file() {
+        if from.is_file() && !self.done.quarantined.iter().any(|kept| kept == to) {
             storage::create_dir_all(to.parent().unwrap_or(self.path))?;
             storage::link_or_copy(from, to)?;
             self.done.quarantined.push(to.to_owned());

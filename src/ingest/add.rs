@@ -73,7 +73,7 @@ pub fn add(
     listing.retell(&options);
     let list = options.out.join(&manifest.rejects.name);
     let before = journal::read_rejects(&list)?;
-    let rejects = listing.rejects(&before, journal.records(), journal.sorted_rejects());
+    let rejects = listing.rejects(&before, journal.sorted_rejects());
     let images = embedded(journal.records());
     let is_replaced = |record: &Record| listing.replaced.contains(&record.path.bytes());
     let new_paths: Vec<Vec<u8>> = images.iter().map(|(record, _)| record.path.bytes()).collect();

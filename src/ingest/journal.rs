@@ -156,12 +156,15 @@ impl Journal {
             patches: 0,
             unsynced: 0,
         };
-        let mut kept = HashSet::new();
+        let (mut kept, mut contents) = (HashSet::new(), HashSet::new());
         for record in records.into_iter().filter(fresh) {
-            // A copy of an image that is no longer there must be embedded itself.
-            let orphan = matches!(&record.outcome, Outcome::Duplicate { of, content }
-                if !kept.contains(of) && !known.contains_key(content));
+            let is_known = |content: &String| contents.contains(content) || known.contains_key(content);
+            // A copy of a content that is no longer there must be embedded itself.
+            let orphan = matches!(&record.outcome, Outcome::Duplicate { content, .. } if !is_known(content));
             if !orphan && kept.insert(record.path.clone()) {
+                if let Outcome::Done(embedded) = &record.outcome {
+                    contents.insert(embedded.content.clone());
+                }
                 journal.keep(record);
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct Listing {
     /// What old paths begin with below the new root.
     prefix: Vec<u8>,
     pub segments: Vec<Table>,
+    /// Paths that were looked at.
+    seen: HashSet<Vec<u8>>,
     /// Segment and row of each path, before anything is changed.
     places: HashMap<Vec<u8>, (usize, usize)>,
     /// Segments and rows of each content, before anything is changed.
@@ -48,6 +50,7 @@ impl Listing {
             old_root,
             prefix,
             segments: Vec::new(),
+            seen: HashSet::new(),
             places: HashMap::new(),
             contents: HashMap::new(),
             copied: 0,
@@ -90,6 +93,7 @@ impl Listing {
             inside && !seen.contains(*path) && !self.file(path).exists()
         };
         self.gone = self.places.keys().filter(is_gone).count();
+        self.seen = seen;
         let rejects = sources.rejects.iter().map(|reject| Reject {
             path: below(&sources.root.join(&reject.path)).to_string_lossy().into_owned(),
             ..reject.clone()
@@ -181,11 +185,12 @@ impl Listing {
     }
 
     /// The collection's rejects: those of this run, and those of former ones that are still so.
-    pub fn rejects(&self, before: &[Reject], records: &[Record], new: Vec<Reject>) -> Vec<Reject> {
+    pub fn rejects(&self, before: &[Reject], new: Vec<Reject>) -> Vec<Reject> {
         let prefix = String::from_utf8_lossy(&self.prefix);
-        let looked_at: HashSet<String> = records
+        let looked_at: HashSet<String> = self
+            .seen
             .iter()
-            .map(|record| String::from_utf8_lossy(&record.path.bytes()).into_owned())
+            .map(|path| String::from_utf8_lossy(path).into_owned())
             .chain(new.iter().map(|reject| reject.path.clone()))
             .collect();
         let old =

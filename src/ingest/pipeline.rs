@@ -123,6 +123,7 @@ pub(super) fn run(
             journal,
             budget: &budget,
             open: BTreeMap::new(),
+            known: &spooling.known,
             broken: HashMap::new(),
             next: 0,
             views: 0,
@@ -323,6 +324,8 @@ struct Writer<'a> {
     journal: &'a mut Journal,
     budget: &'a Budget,
     open: BTreeMap<usize, Waiting>,
+    /// Contents whose copies need nothing of this run.
+    known: &'a HashMap<String, PathText>,
     /// Rejected images that have copies, perhaps: a copy shares its original's fate.
     broken: HashMap<PathText, Outcome>,
     next: usize,
@@ -384,7 +387,9 @@ impl Writer<'_> {
         let (outcome, vectors, scales, held_bytes) = match waiting {
             Waiting::Settled(outcome, held_bytes) => {
                 let original = match &outcome {
-                    Outcome::Duplicate { of, .. } => self.broken.get(of).cloned(),
+                    Outcome::Duplicate { of, content } if !self.known.contains_key(content) => {
+                        self.broken.get(of).cloned()
+                    }
                     _ => None,
                 };
                 (original.unwrap_or(outcome), Vec::new(), Vec::new(), held_bytes)

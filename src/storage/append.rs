@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::StorageError;
+use super::{StorageError, fault};
 
 /// A file opened for appending, created when missing.
 pub struct AppendFile {
@@ -20,6 +20,7 @@ impl AppendFile {
     /// The system's refusal, with the path.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let wrap = || StorageError::at("write", path);
+        fault::check().map_err(wrap())?;
         let mut file =
             File::options().create(true).truncate(false).write(true).read(true).open(path).map_err(wrap())?;
         let len = file.seek(SeekFrom::End(0)).map_err(wrap())?;
@@ -41,8 +42,8 @@ impl AppendFile {
     /// # Errors
     /// The system's refusal, with the path.
     pub fn truncate(&mut self, len: u64) -> Result<(), StorageError> {
-        self.file
-            .set_len(len)
+        fault::check()
+            .and_then(|()| self.file.set_len(len))
             .and_then(|()| self.file.seek(SeekFrom::Start(len)))
             .map_err(StorageError::at("cut", &self.path))?;
         self.len = len;
@@ -67,12 +68,13 @@ impl AppendFile {
     /// # Errors
     /// The system's refusal, with the path.
     pub fn sync(&mut self) -> Result<(), StorageError> {
-        self.file.sync_data().map_err(StorageError::at("sync", &self.path))
+        fault::check().and_then(|()| self.file.sync_data()).map_err(StorageError::at("sync", &self.path))
     }
 }
 
 impl Write for AppendFile {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fault::check()?;
         let written = self.file.write(bytes)?;
         self.len += written as u64;
         Ok(written)

@@ -1,10 +1,11 @@
 //! Files that appear whole or not at all: written beside their name, synced, renamed, folder synced.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{StorageError, remove_file, rename};
+use super::{StorageError, fault, remove_dir_all, remove_file, rename};
 
 /// Bytes that wait before they go to the system.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -16,7 +17,7 @@ const TEMPORARY: &str = ".tmp-";
 pub struct NewFile {
     path: PathBuf,
     temporary: PathBuf,
-    file: Option<BufWriter<File>>,
+    file: Option<BufWriter<Unbuffered>>,
     len: u64,
 }
 
@@ -26,10 +27,9 @@ impl NewFile {
     /// # Errors
     /// The system's refusal, with the path.
     pub fn create(path: &Path) -> Result<Self, StorageError> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!("{TEMPORARY}{}", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let file = File::create(&temporary).map_err(StorageError::at("write", path))?;
+        let temporary = temporary(path);
+        let file = fault::check().and_then(|()| File::create(&temporary));
+        let file = Unbuffered(file.map_err(StorageError::at("write", path))?);
         Ok(Self {
             path: path.to_owned(),
             temporary,
@@ -56,11 +56,25 @@ impl NewFile {
         if let Some(file) = self.file.take() {
             let wrap = || StorageError::at("write", &self.path);
             let file = file.into_inner().map_err(|error| wrap()(error.into_error()))?;
-            file.sync_all().map_err(wrap())?;
+            fault::check().and_then(|()| file.0.sync_all()).map_err(wrap())?;
             drop(file);
             rename(&self.temporary, &self.path)?;
         }
         Ok(())
+    }
+}
+
+/// What the buffer writes to.
+struct Unbuffered(File);
+
+impl Write for Unbuffered {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fault::check()?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -99,14 +113,41 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     file.commit()
 }
 
+/// Removes a folder so that it is whole or gone, whenever the process dies; a missing one is fine. What is left of one
+/// that is gone, [`remove_unfinished`] removes.
+///
+/// # Errors
+/// The system's refusal, with the path.
+pub fn discard_dir(path: &Path) -> Result<(), StorageError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let discarded = temporary(path);
+    remove_dir_all(&discarded)?;
+    rename(path, &discarded)?;
+    remove_dir_all(&discarded)
+}
+
+/// Whether `name` is one that [`discard_dir`] gives to a folder that was called `of`.
+pub fn is_discarded(name: &OsStr, of: &str) -> bool {
+    name.to_string_lossy().strip_prefix(of).is_some_and(|rest| rest.starts_with(TEMPORARY))
+}
+
+/// The name of `path` while it is under construction, or on its way out.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!("{TEMPORARY}{}", std::process::id()));
+    path.with_file_name(name)
+}
+
 /// Whether `folder` holds nothing but files that killed processes left under construction.
 pub fn is_unfinished_only(folder: &Path) -> bool {
-    let unfinished = |name: &std::ffi::OsStr| name.to_string_lossy().contains(TEMPORARY);
+    let unfinished = |name: &OsStr| name.to_string_lossy().contains(TEMPORARY);
     std::fs::read_dir(folder)
         .is_ok_and(|entries| entries.flatten().all(|entry| unfinished(&entry.file_name())))
 }
 
-/// Removes files in `folder` that killed processes left under construction. Nobody else may write there.
+/// Removes what killed processes left in `folder` under construction or half removed. Nobody else may write there.
 ///
 /// # Errors
 /// The system's refusal, with the path.
@@ -114,7 +155,10 @@ pub fn remove_unfinished(folder: &Path) -> Result<(), StorageError> {
     let entries = std::fs::read_dir(folder).map_err(StorageError::at("read", folder))?;
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().contains(TEMPORARY) {
-            remove_file(&entry.path())?;
+            match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => remove_dir_all(&entry.path())?,
+                false => remove_file(&entry.path())?,
+            }
         }
     }
     Ok(())

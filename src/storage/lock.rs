@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
-use super::StorageError;
+use super::{StorageError, fault};
 
 /// Held while one process writes in a folder; released on drop, or by the system when the process dies.
 pub struct WriterLock {
@@ -30,7 +30,7 @@ impl WriterLock {
             }
             Err(TryLockError::Error(error)) => return Err(wrap()(error)),
         }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(wrap())?;
+        fault::check().and_then(|()| file.set_len(0)).and_then(|()| file.rewind()).map_err(wrap())?;
         writeln!(file, "{}", std::process::id()).map_err(wrap())?;
         Ok(Self { _file: file })
     }

@@ -5,13 +5,15 @@
 mod append;
 mod atomic;
 mod error;
+#[doc(hidden)]
+pub mod fault;
 mod lock;
 mod map;
 
 use std::path::Path;
 
 pub use append::AppendFile;
-pub use atomic::{NewFile, is_unfinished_only, remove_unfinished, write_atomic};
+pub use atomic::{NewFile, discard_dir, is_discarded, is_unfinished_only, remove_unfinished, write_atomic};
 pub use error::StorageError;
 pub use lock::WriterLock;
 pub use map::Map;
@@ -24,6 +26,9 @@ pub use map::Map;
 pub fn create_dir_all(path: &Path) -> Result<(), StorageError> {
     let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let new: Vec<&Path> = path.ancestors().take_while(is_new).collect();
+    if !new.is_empty() {
+        fault::check().map_err(StorageError::at("make the folder", path))?;
+    }
     std::fs::create_dir_all(path).map_err(StorageError::at("make the folder", path))?;
     new.into_iter().try_for_each(sync_parent)
 }
@@ -33,7 +38,7 @@ pub fn create_dir_all(path: &Path) -> Result<(), StorageError> {
 /// # Errors
 /// The system's refusal, with the path.
 pub fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
-    std::fs::rename(from, to).map_err(StorageError::at("rename to", to))?;
+    fault::check().and_then(|()| std::fs::rename(from, to)).map_err(StorageError::at("rename to", to))?;
     sync_parent(to)
 }
 
@@ -73,6 +78,7 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), StorageError> {
     if !from.is_file() {
         return Ok(());
     }
+    fault::check().map_err(StorageError::at("link to", to))?;
     if std::fs::hard_link(from, to).is_err() {
         std::fs::copy(from, to).map_err(StorageError::at("copy to", to))?;
     }
@@ -101,7 +107,8 @@ fn sync_parent(path: &Path) -> Result<(), StorageError> {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        std::fs::File::open(folder)
+        fault::check()
+            .and_then(|()| std::fs::File::open(folder))
             .and_then(|handle| handle.sync_all())
             .map_err(StorageError::at("sync the folder", folder))?;
     }
