@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::failure::Failure;
 use super::output;
@@ -33,6 +33,22 @@ pub(crate) enum Shape {
     Lines,
 }
 
+/// The whole answer.
+#[derive(Serialize)]
+struct Answer {
+    queries: usize,
+    dim: u32,
+    /// A list for each query, best first.
+    results: Vec<Vec<Nearest>>,
+}
+
+/// The answer to one query.
+#[derive(Serialize)]
+struct AnswerLine<'a> {
+    query: usize,
+    results: &'a [Nearest],
+}
+
 /// Asks and prints.
 pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failure> {
     let file = VectorFile::open(question.vectors)?;
@@ -42,30 +58,34 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
         None => Scope::all(&collection),
     };
     let search = VectorSearch::of(&collection, &scope)?;
-    if shape == Shape::Table {
-        let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let head = "query  rank  similarity      x      y      w      h  image";
-        output::line(&format!("{bold}{head}{plain}"))?;
-    }
     let mut results: Vec<Vec<Nearest>> = Vec::new();
     for first in (0..file.rows()).step_by(BATCH_ROWS) {
         let mut rows = vec![0.0; (file.rows() - first).min(BATCH_ROWS) * file.dim()];
         file.read(first, &mut rows)?;
         let vectors = comparable(&collection, &rows, file.dim(), question.prepared)?;
-        for (query, found) in (first..).zip(search.nearest(&vectors, question.top)?) {
+        let all = search.nearest(&vectors, question.top)?;
+        if first == 0 && shape == Shape::Table {
+            print_head()?;
+        }
+        for (query, found) in (first..).zip(all) {
             match shape {
                 Shape::Table => print_rows(query, &found)?,
-                Shape::Lines => output::json_line(&json!({"query": query, "results": found}))?,
+                Shape::Lines => output::json_line(&AnswerLine { query, results: &found })?,
                 Shape::Object => results.push(found),
             }
         }
     }
     match shape {
-        Shape::Object => output::json(
-            &json!({"queries": file.rows(), "dim": collection.manifest().dim, "results": results}),
-        ),
+        Shape::Object => {
+            output::json(&Answer { queries: file.rows(), dim: collection.manifest().dim, results })
+        }
         _ => Ok(()),
     }
+}
+
+fn print_head() -> Result<(), Failure> {
+    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    output::line(&format!("{bold}query  rank  similarity      x      y      w      h  image{plain}"))
 }
 
 fn print_rows(query: usize, found: &[Nearest]) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use super::Outcome;
 use super::arguments::RuntimeArguments;
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     )]
     vectors: Option<PathBuf>,
     /// The rows of --vectors are prepared, though they are as long as the model's tokens
-    #[arg(long, requires = "vectors")]
+    #[arg(long, conflicts_with = "image")]
     prepared: bool,
     /// Where the object is, in pixels of the upright image (repeatable, for several looks at one object) [default: the
     /// whole image]
@@ -154,13 +154,22 @@ pub(crate) fn ask(
     Ok((answer, engine))
 }
 
+/// A hit as COCO's results have it.
+#[derive(Serialize)]
+struct CocoResult {
+    image_id: u64,
+    category_id: u32,
+    bbox: Bbox,
+    score: f32,
+}
+
 /// The hits as COCO results: images by their numbers in an export of the same commit.
-fn coco_results(collection: &Collection, answer: &Answer) -> Result<Vec<serde_json::Value>, Failure> {
+fn coco_results(collection: &Collection, answer: &Answer) -> Result<Vec<CocoResult>, Failure> {
     let listing = collection.listing()?;
     let result = |(hit, evidence): (&Hit, &Evidence)| {
         let at = listing.binary_search_by(|placed| placed.image.path.cmp(&evidence.path)).ok()?;
         let image_id = listing[at].number;
-        Some(json!({"image_id": image_id, "category_id": 1, "bbox": hit.bbox, "score": hit.score}))
+        Some(CocoResult { image_id, category_id: 1, bbox: hit.bbox, score: hit.score })
     };
     Ok(answer.hits.iter().zip(&answer.evidence).filter_map(result).collect())
 }

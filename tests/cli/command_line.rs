@@ -8,7 +8,7 @@ fn run(arguments: &[&str]) -> Run {
 
 #[test]
 fn the_help_of_each_command_mentions_its_options() {
-    let commands: [(&[&str], &[&str]); 11] = [
+    let commands: [(&[&str], &[&str]); 13] = [
         (
             &[],
             &["index", "query", "inspect", "verify", "model", "setup", "demo", "completions", "Exit codes"],
@@ -41,7 +41,24 @@ fn the_help_of_each_command_mentions_its_options() {
                 "PATCHDEX_THREADS",
             ],
         ),
-        (&["query"], &["--box", "--top", "--exact", "--model", "--explain", "--json", "--jsonl", "--html"]),
+        (
+            &["query"],
+            &[
+                "--box",
+                "--top",
+                "--exact",
+                "--model",
+                "--explain",
+                "--json",
+                "--jsonl",
+                "--html",
+                "--vectors",
+                "--prepared",
+                "--coco",
+            ],
+        ),
+        (&["export"], &[".parquet", ".npy", "--raw", "--where", "--force", "--json"]),
+        (&["import"], &[".parquet", ".npy", "--out", "--metric", "--vectors", "--json"]),
         (&["inspect"], &["--images", "--json"]),
         (&["verify"], &["--json"]),
         (&["model"], &["list", "pull", "check", "prepare"]),

@@ -10,11 +10,14 @@
 mod bad_input;
 mod command_line;
 mod demo;
+mod export;
+mod import;
 mod index;
 mod inspect_verify;
 mod life;
 mod metadata;
 mod model;
+mod nearest;
 mod output_folder;
 mod preparation;
 mod query;

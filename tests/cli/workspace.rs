@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use patchdex::core::Bbox;
+use patchdex::exchange::{ParquetPatches, PatchBlock, VectorFile, VectorFileWriter};
 use patchdex::model::{DEFAULT_MODEL, cache_dir};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -261,6 +262,32 @@ pub fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// `manifest.json` of a collection.
 pub fn manifest(collection: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(collection.join("manifest.json")).unwrap()).unwrap()
+}
+
+/// The rows of a vector file, and the numbers in each.
+#[track_caller]
+pub fn rows_of(path: &Path) -> (Vec<f32>, usize) {
+    let file = VectorFile::open(path).unwrap_or_else(|error| panic!("{error}"));
+    let mut rows = vec![0.0; file.rows() * file.dim()];
+    file.read(0, &mut rows).unwrap();
+    (rows, file.dim())
+}
+
+/// Writes a vector file.
+pub fn write_rows(path: &Path, rows: &[f32], dim: usize) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut file = VectorFileWriter::create(path, (rows.len() / dim) as u64, dim).unwrap();
+    file.push(rows).unwrap();
+    file.finish().unwrap();
+}
+
+/// The one block of a small Parquet file, and the names of its metadata columns.
+#[track_caller]
+pub fn patches_of(path: &Path) -> (PatchBlock, Vec<String>) {
+    let mut patches = ParquetPatches::open(path).unwrap_or_else(|error| panic!("{error}"));
+    let block = patches.next().unwrap().unwrap();
+    assert_eq!(block.images.len() as u64, patches.rows(), "one block");
+    (block, patches.columns().iter().map(|column| column.name.clone()).collect())
 }
 
 /// Names of an object's keys, sorted.

@@ -1,0 +1,100 @@
+//! `patchdex query --vectors`: the nearest stored vectors of made-up rows and of photographs, in each form of output.
+
+use std::collections::BTreeSet;
+
+use crate::workspace::{Workspace, box_of, keys, patches_of, rows_of, write_rows};
+
+#[test]
+fn the_nearest_are_those_of_a_plain_sum_of_products_whatever_the_threads() {
+    let work = Workspace::new();
+    let (dim, count) = (6, 5000);
+    let number = |at: usize| f32::from((at * 2_654_435_761 % 4093 % 17) as u8) - 8.0;
+    let base: Vec<f32> = (0..count * dim).map(number).collect();
+    let queries: Vec<f32> = (0..300 * dim).map(|at| number(at * 7 + 5)).collect();
+    write_rows(&work.at("base.fvecs"), &base, dim);
+    write_rows(&work.at("queries.fvecs"), &queries, dim);
+    work.run(["import", "base.fvecs", "--out", "c", "--metric", "dot"]).done();
+    let ask = ["query", "c", "--vectors", "queries.fvecs", "--top", "7"];
+    let answer = work.run([&ask[..], &["--json"]].concat()).done().json();
+    assert_eq!(keys(&answer), ["dim", "queries", "results"]);
+    assert_eq!((&answer["dim"], &answer["queries"]), (&dim.into(), &300.into()));
+    for (query, found) in queries.chunks(dim).zip(answer["results"].as_array().unwrap()) {
+        // Whole numbers: sums in any order are the same.
+        let product = |row: &[f32]| row.iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
+        let mut all: Vec<(f32, usize)> = base.chunks(dim).map(product).zip(0..).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let found = found.as_array().unwrap();
+        assert_eq!(keys(&found[0]), ["box", "id", "image", "row", "similarity"]);
+        let found: Vec<(f32, usize)> = found
+            .iter()
+            .map(|found| {
+                (found["similarity"].as_f64().unwrap() as f32, found["row"].as_u64().unwrap() as usize)
+            })
+            .collect();
+        assert_eq!(found, all[..7]);
+    }
+    for threads in ["1", "3"] {
+        let other = work.run([&ask[..], &["--json", "--threads", threads]].concat()).done().json();
+        assert!(other == answer, "{threads} threads");
+    }
+    let lines = work.run([&ask[..], &["--jsonl"]].concat()).done().stdout;
+    for (at, line) in lines.lines().enumerate() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["query"], at);
+        assert!(line["results"] == answer["results"][at]);
+    }
+    let table = work.run(ask).done().stdout;
+    assert_eq!(table.lines().count(), 1 + 300 * 7);
+    assert!(table.lines().nth(1).unwrap().ends_with("  base.fvecs"), "{table:.200}");
+}
+
+#[test]
+fn a_patch_of_a_photograph_finds_its_own_box_and_a_condition_hides_it() {
+    let work = Workspace::new();
+    work.photos(&["coffee.png", "coins.png", "moon.png"]);
+    work.index("photos", "c", &["--prepare", "pca:16", "--keep-raw"]).done();
+    work.run(["export", "c", "all.parquet"]).done();
+    work.run(["export", "c", "prepared.npy"]).done();
+    work.run(["export", "c", "tokens.npy", "--raw"]).done();
+    let (patches, _) = patches_of(&work.at("all.parquet"));
+    let boxes = patches.boxes.unwrap();
+    // Rows of 384 numbers are tokens, those of 16 are prepared: no option tells.
+    for file in ["tokens.npy", "prepared.npy"] {
+        let answer = work.run(["query", "c", "--vectors", file, "--json", "--top", "1"]).done().json();
+        for (row, found) in answer["results"].as_array().unwrap().iter().enumerate() {
+            assert_eq!(
+                (&found[0]["image"], &found[0]["row"]),
+                (&patches.images[row].clone().into(), &row.into())
+            );
+            assert_eq!(box_of(&found[0]), boxes[row].into());
+        }
+    }
+    let hidden = ["query", "c", "--vectors", "tokens.npy", "--json", "--where", "image != 'coffee.png'"];
+    let answer = work.run(hidden).done().json();
+    let found = answer["results"].as_array().unwrap().iter().flat_map(|found| found.as_array().unwrap());
+    let images: BTreeSet<&str> = found.map(|found| found["image"].as_str().unwrap()).collect();
+    assert_eq!(images.into_iter().collect::<Vec<_>>(), ["coins.png", "moon.png"]);
+
+    work.run(["query", "c", "--vectors", "tokens.npy", "--prepared"])
+        .refused(1, &["384", "prepared vectors of 16"]);
+    write_rows(&work.at("odd.npy"), &rows_of(&work.at("tokens.npy")).0[..15], 5);
+    work.run(["query", "c", "--vectors", "odd.npy"]).refused(1, &["5 numbers", "of 384 numbers", "of 16"]);
+}
+
+#[test]
+fn an_image_or_vectors_are_asked_and_never_both() {
+    let work = Workspace::new();
+    write_rows(&work.at("a.npy"), &[1.0, 2.0], 2);
+    work.run(["import", "a.npy", "--out", "c"]).done();
+    work.run(["query", "c"]).refused(2, &["IMAGE"]);
+    work.run(["query", "c", "a.png", "--vectors", "a.npy"]).refused(2, &["--vectors"]);
+    for more in [&["--box", "1,2,3,4"][..], &["--coco"], &["--html", "a.html"], &["--explain"]] {
+        let ask = [&["query", "c", "--vectors", "a.npy"], more].concat();
+        work.run(ask).refused(2, &["--vectors", more[0]]);
+    }
+    work.run(["query", "c", "a.png", "--prepared"]).refused(2, &["--prepared"]);
+    work.run(["query", "c", "--vectors", "gone.npy"]).refused(1, &["gone.npy"]);
+    work.run(["query", "c", "--vectors", "a.parquet"]).refused(2, &["a.parquet", ".fvecs"]);
+    let found = work.run(["query", "c", "--vectors", "a.npy", "--json"]).done().json();
+    assert_eq!(found["results"][0].as_array().unwrap().len(), 1);
+}
