@@ -52,7 +52,8 @@ pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, Colle
     let (mut parts, mut raw_parts) = (Vec::new(), Vec::new());
     let mut kept = Vec::new();
     for (entry, segment) in manifest.segments.iter().zip(collection.segments()) {
-        let lost = entry.patches - segment.live_patch_count()?;
+        // In a forged table images may share patches, and count more than there are.
+        let lost = entry.patches.saturating_sub(segment.live_patch_count()?);
         let folds =
             entry.patches < options.keep_patches || lost as f64 > options.dead_share * entry.patches as f64;
         match folds {
@@ -81,7 +82,8 @@ pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, Colle
         segments: kept,
         ..manifest.clone()
     };
-    let (segments, dropped_patches) = (compacted.segments.len(), patches(manifest) - patches(&compacted));
+    let segments = compacted.segments.len();
+    let dropped_patches = patches(manifest).saturating_sub(patches(&compacted));
     draft.publish(&compacted, false)?;
     Ok(Compaction { segments_before, segments, dropped_patches })
 }
