@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use patchdex_format::{MANIFEST_NAME, Manifest, SegmentEntry};
+use patchdex_format::{FORMAT_VERSION, FileEntry, MANIFEST_NAME, Manifest, SegmentEntry};
 
-use super::{CollectionError, read_manifest, segment_dir};
+use super::{CREATED_BY, CollectionError, read_manifest, segment_dir};
 use crate::segment::FileRole;
 use crate::storage::{self, StorageError, WriterLock};
 
@@ -133,11 +133,6 @@ impl Draft {
         &self.path
     }
 
-    /// The commit that this one follows; none for a new collection.
-    pub fn base(&self) -> Option<&Manifest> {
-        self.base.as_deref()
-    }
-
     /// The number of this commit.
     pub fn commit(&self) -> u64 {
         self.base.as_ref().map_or(0, |base| base.commit) + 1
@@ -162,6 +157,27 @@ impl Draft {
     /// The folder of a segment that an earlier commit made.
     pub fn segment_dir(&self, segment: &SegmentEntry) -> PathBuf {
         segment_dir(&self.path, segment)
+    }
+
+    /// `manifest` as this commit's, to be changed where the commit changes it.
+    pub fn next(&self, manifest: &Manifest) -> Manifest {
+        Manifest {
+            format_version: FORMAT_VERSION,
+            created_by: CREATED_BY.to_owned(),
+            commit: self.commit(),
+            ..manifest.clone()
+        }
+    }
+
+    /// Writes this commit's list of rejects, a JSON object a line.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn write_rejects(&self, lines: &str) -> Result<FileEntry, StorageError> {
+        let name = self.file_name("rejects", "jsonl");
+        storage::write_atomic(&self.path.join(&name), lines.as_bytes())?;
+        let digest = blake3::hash(lines.as_bytes()).to_hex().to_string();
+        Ok(FileEntry { name, bytes: lines.len() as u64, digest })
     }
 
     /// The name of a file beside the segments in this commit: `rejects.jsonl`, later `rejects-4.jsonl`.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use patchdex_format::{FORMAT_VERSION, Manifest};
+use patchdex_format::Manifest;
 
 use super::fold::{Fold, Part};
 use super::{Collection, CollectionError, Draft, meaning};
@@ -75,13 +75,7 @@ pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, Colle
         let (id, folder) = draft.new_segment(number)?;
         kept.push(fold.write(&folder, id, rows.element)?);
     }
-    let compacted = Manifest {
-        format_version: FORMAT_VERSION,
-        created_by: super::CREATED_BY.to_owned(),
-        commit: draft.commit(),
-        segments: kept,
-        ..manifest.clone()
-    };
+    let compacted = Manifest { segments: kept, ..draft.next(manifest) };
     let segments = compacted.segments.len();
     let dropped_patches = patches(manifest).saturating_sub(patches(&compacted));
     draft.publish(&compacted, false)?;

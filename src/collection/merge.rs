@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use patchdex_format::{FORMAT_VERSION, FileEntry, Manifest};
+use patchdex_format::{FileEntry, Manifest};
 
 use super::error::Difference;
 use super::fold::{Fold, Part};
 use super::{
-    CREATED_BY, Collection, CollectionError, Draft, PreparationChoice, bytes_of_path, common_root, meaning,
-    model_difference, read_listed, write_preparation,
+    Collection, CollectionError, Draft, PreparationChoice, common_root, meaning, model_difference,
+    path_prefix, read_listed, write_preparation,
 };
 use crate::dims::Source;
 use crate::segment::RowEncoding;
-use crate::storage;
 
 /// What was merged.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,16 +68,13 @@ pub fn merge(out: &Path, paths: &[PathBuf], prepare: Option<&Source>) -> Result<
         None => (fold.write(&folder, id, rows.element)?, first.preparation()?),
     };
     let merged = Manifest {
-        format_version: FORMAT_VERSION,
-        created_by: CREATED_BY.to_owned(),
-        commit: draft.commit(),
         root: root.to_string_lossy().into_owned(),
         preparation: write_preparation(&draft, &preparation)?,
         dim: preparation.output_dim() as u32,
         segments: if segment.images > 0 { vec![segment] } else { Vec::new() },
         rejects: write_rejects(&draft, &collections, &prefixes)?,
         source: stamp(&collections, prepare),
-        ..manifest.clone()
+        ..draft.next(manifest)
     };
     draft.publish(&merged, true)?;
     Ok(Merge { manifest: merged, superseded, raw_dropped })
@@ -126,13 +122,8 @@ fn roots(collections: &[Collection]) -> Result<(PathBuf, Vec<Vec<u8>>), Collecti
         collections.iter().map(|collection| PathBuf::from(&collection.manifest().root)).collect();
     let root = common_root(&roots);
     let prefix = |own: &PathBuf| {
-        let below = own.strip_prefix(&root).ok().filter(|_| root == *own || root.is_absolute());
         let none = || CollectionError::NoCommonRoot { first: roots[0].clone(), second: own.clone() };
-        let mut prefix = bytes_of_path(below.ok_or_else(none)?);
-        if !prefix.is_empty() {
-            prefix.push(b'/');
-        }
-        Ok(prefix)
+        path_prefix(&root, own).ok_or_else(none)
     };
     let prefixes = roots.iter().map(prefix).collect::<Result<_, CollectionError>>()?;
     Ok((root, prefixes))
@@ -181,10 +172,7 @@ fn write_rejects(
         }
     }
     let text: String = rejects.values().map(|reject| format!("{reject}\n")).collect();
-    let name = draft.file_name("rejects", "jsonl");
-    storage::write_atomic(&draft.path().join(&name), text.as_bytes())?;
-    let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
-    Ok(FileEntry { name, bytes: text.len() as u64, digest })
+    Ok(draft.write_rejects(&text)?)
 }
 
 /// What makes two merges the same: the commits that go in, and what is made of them.

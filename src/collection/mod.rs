@@ -251,6 +251,16 @@ pub fn common_root(roots: &[PathBuf]) -> PathBuf {
     (0..=first.components().count()).rev().find_map(shared).unwrap_or_default()
 }
 
+/// What stored paths below the folder `own` begin with when they are named below `root`; none where `own` is not in it.
+pub fn path_prefix(root: &Path, own: &Path) -> Option<Vec<u8>> {
+    let below = own.strip_prefix(root).ok().filter(|_| root == own || root.is_absolute())?;
+    let mut prefix = bytes_of_path(below);
+    if !prefix.is_empty() {
+        prefix.push(b'/');
+    }
+    Some(prefix)
+}
+
 /// A stored path (bytes, `/`-separated) as a path of this system.
 #[cfg(unix)]
 pub fn path_of_bytes(bytes: &[u8]) -> PathBuf {

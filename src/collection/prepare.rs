@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use patchdex_format::{FORMAT_VERSION, Manifest};
+use patchdex_format::Manifest;
 
 use super::{Collection, CollectionError, Draft, PreparationChoice, meaning, segment_dir, write_preparation};
 use crate::dims::{Preparation, Source};
@@ -50,13 +50,10 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Preparation, CollectionEr
         FileRole::replace(entry, vec![file_entry(&folder, &name)?]);
     }
     let prepared = Manifest {
-        format_version: FORMAT_VERSION,
-        created_by: super::CREATED_BY.to_owned(),
-        commit: draft.commit(),
         preparation: write_preparation(&draft, &preparation)?,
         dim: preparation.output_dim() as u32,
         segments,
-        ..manifest.clone()
+        ..draft.next(manifest)
     };
     draft.publish(&prepared, false)?;
     Ok(preparation)

@@ -37,7 +37,7 @@ pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Remov
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
     let chosen = selection.chosen(&collection)?;
-    let mut manifest = collection.manifest().clone();
+    let manifest = collection.manifest();
     let mut removal = Removal::default();
     let mut segments = Vec::with_capacity(manifest.segments.len());
     for (entry, segment) in manifest.segments.iter().zip(collection.segments()) {
@@ -55,10 +55,8 @@ pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Remov
         segments.extend(relisted.map(|(entry, _)| entry));
     }
     if !dry_run && !removal.images.is_empty() {
-        let created_by = super::CREATED_BY.to_owned();
-        manifest = Manifest { created_by, commit: draft.commit(), segments, ..manifest };
-        manifest.format_version = patchdex_format::FORMAT_VERSION;
-        draft.publish(&manifest, false)?;
+        let removed = Manifest { segments, ..draft.next(manifest) };
+        draft.publish(&removed, false)?;
     }
     Ok(removal)
 }

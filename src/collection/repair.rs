@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use patchdex_format::{FORMAT_VERSION, FileEntry, Manifest, SegmentEntry};
+use patchdex_format::{FileEntry, Manifest, SegmentEntry};
 
 use super::commit::{BACKUP_NAME, LOCK_NAME};
 use super::verify::verify_rejects;
@@ -52,10 +52,7 @@ pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
     let mut repaired = Manifest { preparation: entry, segments: Vec::new(), ..manifest.clone() };
     if let Err(error) = verify_rejects(path, &manifest) {
         shop.set_aside(&manifest.rejects.name)?;
-        let name = draft.file_name("rejects", "jsonl");
-        storage::write_atomic(&path.join(&name), b"")?;
-        let digest = blake3::hash(b"").to_hex().to_string();
-        repaired.rejects = FileEntry { name, bytes: 0, digest };
+        repaired.rejects = draft.write_rejects("")?;
         shop.done.lost.push(format!("the list of rejects: {error}"));
     }
     for segment in &manifest.segments {
@@ -68,9 +65,7 @@ pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
         done.rebuilt.push(format!("the copy of the manifest ({error})"));
     }
     if repaired != manifest {
-        repaired.format_version = FORMAT_VERSION;
-        repaired.created_by = CREATED_BY.to_owned();
-        repaired.commit = draft.commit();
+        let repaired = draft.next(&repaired);
         draft.publish(&repaired, false)?;
     }
     Ok(done)

@@ -4,16 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use patchdex_format::{FORMAT_VERSION, Manifest, ModelBinding};
+use patchdex_format::{Manifest, ModelBinding};
 
 use super::finish::{Spool, embedded, originals, write_rejects, write_segment};
 use super::journal::{self, Journal, Record};
 use super::listing::Listing;
 use super::pipeline::Spooling;
 use super::{IndexOptions, IngestError, Sources, Summary, embed, model_binding, stamp};
-use crate::collection::{
-    CREATED_BY, Collection, CollectionError, Draft, model_difference, relist, require_model,
-};
+use crate::collection::{Collection, CollectionError, Draft, model_difference, relist, require_model};
 use crate::index::RowKind;
 use crate::model::Model;
 
@@ -133,13 +131,10 @@ pub fn add(
     addition.summary.rejects_file = options.out.join(&rejects.name);
     addition.summary.unchanged = false;
     let added = Manifest {
-        format_version: FORMAT_VERSION,
-        created_by: CREATED_BY.to_owned(),
-        commit: draft.commit(),
         root: listing.root.to_string_lossy().into_owned(),
         segments,
         rejects,
-        ..manifest.clone()
+        ..draft.next(manifest)
     };
     drop(journal);
     draft.publish(&added, true)?;

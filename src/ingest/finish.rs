@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use patchdex_format::{
     ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, Manifest, SegmentEntry, ViewRow,
 };
-
 use serde_json::Value;
 
 use super::journal::{Embedded, Journal, Outcome, Record, Reject, ViewRecord};
@@ -16,7 +15,7 @@ use crate::collection::{CREATED_BY, CollectionError, Draft, PreparationChoice, w
 use crate::dims::Preparation;
 use crate::model::Model;
 use crate::segment::{BLOCK_TOKENS, FileRole, Listed, SegmentTables, file_entry, write_container};
-use crate::storage::{self, Map, StorageError};
+use crate::storage::{Map, StorageError};
 
 /// Writes and publishes the collection; gives the list of rejects.
 pub(super) fn finish(
@@ -101,13 +100,7 @@ pub(super) fn write_segment(
 pub(super) fn write_rejects(draft: &Draft, rejects: &[Reject]) -> Result<FileEntry, StorageError> {
     let line = |reject: &Reject| serde_json::to_string(reject).unwrap_or_default() + "\n";
     let text: String = rejects.iter().map(line).collect();
-    let name = draft.file_name("rejects", "jsonl");
-    storage::write_atomic(&draft.path().join(&name), text.as_bytes())?;
-    Ok(FileEntry {
-        name,
-        bytes: text.len() as u64,
-        digest: blake3::hash(text.as_bytes()).to_hex().to_string(),
-    })
+    draft.write_rejects(&text)
 }
 
 /// The spooled vectors of some images, in order.

@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 use super::finish::content_of;
 use super::journal::{Outcome, PathText, Record, Reject};
 use super::{IndexOptions, IngestError, Sources};
-use crate::collection::{Collection, CollectionError, bytes_of_path, common_root, path_of_bytes};
+use crate::collection::{
+    Collection, CollectionError, bytes_of_path, common_root, path_of_bytes, path_prefix,
+};
 use crate::segment::Listed;
 
 /// What the segments list, as it is and as it will be.
@@ -223,11 +225,7 @@ fn common(old: &Path, new: &Path) -> Result<(PathBuf, Vec<u8>), IngestError> {
         return Ok((new.to_owned(), Vec::new()));
     }
     let root = common_root(&[old.to_owned(), new.to_owned()]);
-    let prefix = old.strip_prefix(&root).ok().filter(|_| root.is_absolute());
     let none = || CollectionError::NoCommonRoot { first: old.to_owned(), second: new.to_owned() };
-    let mut prefix = bytes_of_path(prefix.ok_or_else(none)?);
-    if !prefix.is_empty() {
-        prefix.push(b'/');
-    }
+    let prefix = path_prefix(&root, old).ok_or_else(none)?;
     Ok((root, prefix))
 }

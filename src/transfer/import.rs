@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use patchdex_format::{FORMAT_VERSION, FileEntry, Manifest, ModelBinding, SegmentEntry, ViewPlan};
+use patchdex_format::{FORMAT_VERSION, Manifest, ModelBinding, SegmentEntry, ViewPlan};
 use serde_json::Value;
 
 use super::growth::Growth;
 use super::incoming::{Images, grow_from_vectors};
 use super::{FileFormat, TransferError};
-use crate::collection::{CREATED_BY, CollectionError, Draft, write_preparation};
+use crate::collection::{CREATED_BY, Draft, write_preparation};
 use crate::dims::Preparation;
 use crate::exchange::{ParquetPatches, PatchBlock, VectorFile};
 use crate::index::RowKind;
 use crate::metric::Metric;
 use crate::segment::RowEncoding;
-use crate::storage::{self, StorageError};
+use crate::storage::StorageError;
 
 /// What is made of the vectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,7 +82,7 @@ pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import,
         vectors: options.vectors.name.to_owned(),
         dim,
         segments: vec![segment],
-        rejects: write_no_rejects(&draft)?,
+        rejects: draft.write_rejects("")?,
         source: stamp,
     };
     draft.publish(&manifest, true)?;
@@ -192,10 +192,4 @@ fn no_model(dim: u32) -> ModelBinding {
         inputs: BTreeMap::new(),
         image: Value::Null,
     }
-}
-
-fn write_no_rejects(draft: &Draft) -> Result<FileEntry, CollectionError> {
-    let name = draft.file_name("rejects", "jsonl");
-    storage::write_atomic(&draft.path().join(&name), b"")?;
-    Ok(FileEntry { name, bytes: 0, digest: blake3::hash(b"").to_hex().to_string() })
 }
