@@ -1,6 +1,7 @@
 //! Rows of cells: what the cells of a column have in common is the column's type.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::path::Path;
 
 use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord, Trim};
@@ -103,7 +104,7 @@ fn reader(text: &str, delimiter: u8) -> Reader<&[u8]> {
     ReaderBuilder::new().delimiter(delimiter).trim(Trim::All).from_reader(text.as_bytes())
 }
 
-/// Calls `take` with each record and its line.
+/// Calls `take` with each record and its line, and refuses a last one that never ends.
 fn each_record(
     path: &Path,
     text: &str,
@@ -113,11 +114,26 @@ fn each_record(
     let mut reader = reader(text, delimiter);
     let mut lines = Lines::new(text.as_bytes());
     let mut record = StringRecord::new();
+    let mut last = Position::new();
     while reader.read_record(&mut record).map_err(|error| wrong(path, text, &error))? {
-        let line = record.position().map_or(1, |position| start(&mut lines, text, position));
-        take(line, &record);
+        last = record.position().cloned().unwrap_or(last);
+        take(start(&mut lines, text, &last), &record);
     }
-    Ok(())
+    match is_open(text.as_bytes().get(last.byte() as usize..).unwrap_or_default(), delimiter) {
+        true => Err(MetadataError::Syntax {
+            path: path.to_owned(),
+            line: start(&mut lines, text, &last),
+            what: "a quote in this row is never closed, so that it takes in all that follows".to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Whether the only record of `rest` has a quote that is not closed: one more line would still be of that record.
+fn is_open(rest: &[u8], delimiter: u8) -> bool {
+    let mut reader = ReaderBuilder::new();
+    reader.delimiter(delimiter).has_headers(false).flexible(true);
+    !rest.is_empty() && reader.from_reader(rest.chain(&b"\nmore"[..])).into_byte_records().count() < 2
 }
 
 fn wrong(path: &Path, text: &str, error: &csv::Error) -> MetadataError {

@@ -153,6 +153,30 @@ fn what_is_wrong_is_told_with_its_line() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_is_told_and_one_that_is_closed_is_none() {
+    for (name, content, line) in [
+        ("m.csv", "image,x\na,1\nb,\"two\nc,3\nd,4\n", 3),
+        ("m.csv", "image,x\r\n\r\na,\"1\r\n2\"\r\n\r\nb,\"2", 6),
+        ("m.csv", "image,x\na,\"1\"\"\n", 2),
+        ("m.csv", "image,\"x\na,1\nb,2\n", 1),
+        ("m.tsv", "image\tx\na\t\"1\nb\t2", 2),
+    ] {
+        let error = refused(name, content);
+        assert!(error.starts_with(&format!(", line {line}: a quote in this row is never closed")), "{error}");
+    }
+    for (content, x) in [
+        ("image,x\na,\"1\n2\"", "1\n2"),
+        ("image,x\na,\"1\n2\"\n\n", "1\n2"),
+        ("image,x\na,\"1\"\"\"\r\n", "1\""),
+        ("image,x\na,5\" pipe", "5\" pipe"),
+        ("image,x\na,\"\"\"\"\n,\n", "\""),
+    ] {
+        let (file, _folder) = read("m.csv", content).unwrap();
+        assert_eq!(values(&file, "a"), json!({ "x": x }), "{content}");
+    }
+}
+
+#[test]
 fn deep_values_and_long_files_are_refused() {
     let deep = format!("[{{\"image\": \"a\", \"x\": {}{}}}]", "[".repeat(9999), "]".repeat(9999));
     assert!(refused("m.json", deep).starts_with(", line 1: not JSON of the form that is read (recursion"));
