@@ -450,6 +450,35 @@ fn rows_that_point_outside_are_found_behind_right_checksums() {
     }
 }
 
+/// A small table could else make its readers list any number of views.
+#[test]
+fn images_share_views_only_as_copies_do() {
+    let copy = Copy::of("v1/f16");
+    let first = ImageRow { path_bytes: 5, view_count: 2, ..ImageRow::zeroed() };
+    let second = ImageRow { path_offset: 5, ..first };
+    let view = ViewRow { rows: 2, cols: 2, area: [0.0, 0.0, 8.0, 8.0], ..ViewRow::zeroed() };
+    let views = [view, ViewRow { first_patch: 4, ..view }];
+    forge(&copy, &[first, second], &views, b"a.jpgb.jpg");
+    assert!(read_all(copy.path(), "a copy").verify.is_empty());
+    for second in [
+        ImageRow { same_as: 1, ..second },
+        ImageRow { content: [1; 32], ..second },
+        ImageRow { view_count: 1, ..second },
+        ImageRow { first_view: 1, view_count: 1, ..second },
+    ] {
+        forge(&copy, &[first, second], &views, b"a.jpgb.jpg");
+        let findings = read_all(copy.path(), "a forged copy");
+        findings.name(Path::new("images.pdx"), &format!("{second:?}"));
+        assert_eq!(findings.verify[0].0, Kind::Corrupt);
+    }
+    let own = [
+        ImageRow { view_count: 1, ..first },
+        ImageRow { view_count: 1, same_as: 1, first_view: 1, ..second },
+    ];
+    forge(&copy, &own, &views, b"a.jpgb.jpg");
+    assert!(read_all(copy.path(), "views of their own").verify.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -84,6 +84,31 @@ impl<'a> ImageTable<'a> {
         })
     }
 
+    /// Checks that images share views only as copies do. Otherwise a small table could list any number of them.
+    ///
+    /// # Errors
+    /// A copy with other bytes or views than the image that it names, or images that list more views than there are.
+    pub fn check_shares(&self) -> Result<(), FormatError> {
+        let of = |row: &ImageRow| (row.same_as, row.first_view, row.view_count, row.content);
+        let mut listed = 0;
+        for (index, row) in self.images.iter().enumerate() {
+            let first = row.same_as as usize;
+            if first == index {
+                listed += u64::from(row.view_count);
+            } else if self.images.get(first).is_none_or(|first| of(first) != of(row)) {
+                let what = format!("image {index} is no copy of image {first}");
+                return Err(FormatError::section("images", None, Cause::Structure { what }));
+            }
+        }
+        match listed <= self.views.len() as u64 {
+            true => Ok(()),
+            false => {
+                let what = format!("images list {listed} views, there are {}", self.views.len());
+                Err(FormatError::section("images", None, Cause::Structure { what }))
+            }
+        }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.images.len()

@@ -50,7 +50,6 @@ pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Remov
         }
         let before = segment.live_patch_count()?;
         let relisted = relist(&draft, entry, kept)?;
-        // In a forged table a copy may have patches of its own, which count from now on.
         removal.patches += before.saturating_sub(relisted.as_ref().map_or(0, |(_, live)| *live));
         segments.extend(relisted.map(|(entry, _)| entry));
     }

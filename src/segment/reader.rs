@@ -311,7 +311,9 @@ impl Segment {
                 return Err(OpenSegmentError::replaced(map.path(), format!("{} scales", scales.len())));
             }
         }
-        let (images, views) = (self.table()?.len() as u64, self.table()?.view_count() as u64);
+        let table = self.table()?;
+        table.check_shares().map_err(OpenSegmentError::in_file(self.images.map.path()))?;
+        let (images, views) = (table.len() as u64, table.view_count() as u64);
         match (images, views) == (entry.images, entry.views) {
             true => Ok(()),
             false => {

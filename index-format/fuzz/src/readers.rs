@@ -253,7 +253,11 @@ pub fn segment(data: &[u8]) {
     (entry.images, entry.views) = (rows("images"), rows("views"));
     let kind = RowKind::named("f16").expect("the default");
     let damage = Segment::verify(folder, &entry, kind, DIM, Depth::Full);
-    let opened = Segment::open(folder, &entry, kind, DIM).expect("sound files");
+    // The files are sound. Images may share views as no copies do, and that is seen at once.
+    let Ok(opened) = Segment::open(folder, &entry, kind, DIM) else {
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        return;
+    };
     let listed = opened.listed();
     assert_eq!(damage.is_empty(), listed.is_ok(), "{damage:?}");
     drop((opened.live_patch_count(), Segment::paths(folder, &entry)));
