@@ -230,11 +230,13 @@ fn a_removal_is_whole_or_not_there() {
 
 #[test]
 fn a_removal_of_all_is_whole_or_not_there() {
-    let bench = Bench::new();
-    let start = bench.collection(|options| options);
-    let selection = Selection { patterns: vec!["**/*".to_owned()], ..Selection::default() };
-    let run = |out: &Path| told(remove(out, &selection, false));
-    bench.each_fails(&start, 8, &run, |message| message.contains("no image of"));
+    for (keep_raw, least) in [(false, 8), (true, 20)] {
+        let bench = Bench::new();
+        let start = bench.collection(|options| IndexOptions { keep_raw, ..options });
+        let selection = Selection { patterns: vec!["**/*".to_owned()], ..Selection::default() };
+        let run = |out: &Path| told(remove(out, &selection, false));
+        bench.each_fails(&start, least, &run, |message| message.contains("no image of"));
+    }
 }
 
 #[test]

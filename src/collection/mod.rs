@@ -100,6 +100,11 @@ impl Collection {
         self.metric
     }
 
+    /// Whether the model's own tokens are kept, and those of new images are to be.
+    pub fn keeps_raw(&self) -> bool {
+        !self.segments.is_empty() && self.segments.iter().all(Segment::has_raw)
+    }
+
     /// Every image of every segment, segment by segment.
     pub fn images(&self) -> impl Iterator<Item = Result<ImageView<'_>, CollectionError>> {
         self.segments.iter().flat_map(Segment::images).map(|image| Ok(image?))

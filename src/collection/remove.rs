@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use patchdex_format::{Manifest, SegmentEntry};
 
-use super::{Collection, CollectionError, Draft};
+use super::fold::{Fold, Part};
+use super::{Collection, CollectionError, Draft, meaning};
 use crate::segment::{FileRole, ImageView, Listed, SegmentTables};
 
 /// Which images.
@@ -54,10 +55,29 @@ pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Remov
         segments.extend(relisted.map(|(entry, _)| entry));
     }
     if !dry_run && !removal.images.is_empty() {
+        segments.extend(emptied(&draft, &collection, &segments)?);
         let removed = Manifest { segments, ..draft.next(manifest) };
         draft.publish(&removed, false)?;
     }
     Ok(removal)
+}
+
+/// Where no segment is left of a collection that keeps the model's own tokens, one of no images: by it `add` knows that
+/// those of new images are to be kept.
+fn emptied(
+    draft: &Draft,
+    collection: &Collection,
+    left: &[SegmentEntry],
+) -> Result<Option<SegmentEntry>, CollectionError> {
+    if !left.is_empty() || !collection.keeps_raw() {
+        return Ok(None);
+    }
+    let (_, rows) = meaning(collection.path(), collection.manifest())?;
+    let part = |segment| Part { segment, images: Vec::new() };
+    let parts = collection.segments().iter().take(1).map(part).collect();
+    let (id, folder) = draft.new_segment(0)?;
+    let fold = Fold::of(parts, collection.manifest().model.hidden_size as usize)?;
+    Ok(Some(fold.write(&folder, id, rows.element)?))
 }
 
 /// The entry of a segment that lists `images` from now on, and the vectors that belong to them: a new table beside the

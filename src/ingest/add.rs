@@ -164,8 +164,7 @@ fn bound(options: &IndexOptions, collection: &Collection) -> Result<IndexOptions
         tiles: manifest.views.tiles,
         vectors: RowKind::named(&manifest.vectors).ok_or_else(unknown)?,
         metric: collection.metric(),
-        keep_raw: !collection.segments().is_empty()
-            && collection.segments().iter().all(|segment| segment.has_raw()),
+        keep_raw: collection.keeps_raw(),
         ..options.clone()
     })
 }

@@ -203,6 +203,28 @@ fn raw_tokens_make_any_preparation_without_embedding_again() {
 }
 
 #[test]
+fn a_collection_that_was_emptied_still_keeps_raw_tokens() {
+    let work = Workspace::new();
+    work.photos(&["coins.png", "moon.png"]);
+    work.index("photos", "c", &["--long-side", "112", "--keep-raw"]).done();
+    let fresh = digests(&work, "c");
+    work.run(["remove", "c", "*"]).done();
+    for command in ["verify", "compact", "inspect"] {
+        work.run([command, "c"]).done();
+    }
+    assert!(names(&work, "c").is_empty());
+    let entry = manifest(&work.at("c"))["segments"][0].clone();
+    assert_eq!((&entry["images"], &entry["patches"]), (&0.into(), &0.into()), "nothing else is kept");
+    let answer = work.run(["query", "c", "photos/moon.png", "--json"]).done().json();
+    assert!(hit_images(&answer).is_empty());
+    work.run(["export", "c", "none.npy"]).done();
+    work.run(["add", "c", "photos"]).done();
+    work.run(["compact", "c", "--all"]).done();
+    assert_eq!(digests(&work, "c"), fresh);
+    work.run(["prepare", "c", "centre"]).done();
+}
+
+#[test]
 fn a_root_that_moved_is_found_again_without_embedding() {
     let work = Workspace::new();
     work.photos(&["coins.png", "moon.png"]);
