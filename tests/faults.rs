@@ -229,6 +229,40 @@ fn a_removal_is_whole_or_not_there() {
 }
 
 #[test]
+fn work_that_is_published_is_in_nobodys_way() {
+    let bench = Bench::new();
+    let start = bench.collection(|options| options);
+    bench.pictures(&[("new.png", 7)]);
+    states::write(&bench.at("others/z.png"), &states::picture(8), 8);
+    let add = |out: &Path, images: &Path| add_of(&folder(images), &options(out));
+    let (images, others) = (bench.at("images"), bench.at("others"));
+    let whole = bench.at("whole");
+    copy(&start, &whole);
+    fault::arm(usize::MAX, false);
+    add(&whole, &images).unwrap();
+    let count = fault::disarm();
+    let after = state(&whole).unwrap();
+    let (mut left, mut kept) = (0, 0);
+    for at in 1..=count {
+        let out = bench.at("trial");
+        copy(&start, &out);
+        fault::arm(at, true);
+        let _ = add(&out, &images);
+        fault::disarm();
+        let (stood, is_left) = (state(&out).unwrap() == after, out.join("building/source").exists());
+        let outcome = add(&out, &others);
+        match outcome {
+            Ok(_) => left += usize::from(stood && is_left),
+            Err(error) => {
+                assert!(!stood && is_left, "operation {at} of {count}: {error}");
+                kept += 1;
+            }
+        }
+    }
+    assert!(left > 0 && kept > 0, "{left} published, {kept} not");
+}
+
+#[test]
 fn a_removal_of_all_is_whole_or_not_there() {
     for (keep_raw, least) in [(false, 8), (true, 20)] {
         let bench = Bench::new();

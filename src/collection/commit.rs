@@ -14,6 +14,8 @@ use crate::storage::{self, StorageError, WriterLock};
 const DRAFT_DIR: &str = "building";
 /// Says of which inputs and options the unfinished work is.
 const STAMP_NAME: &str = "source";
+/// The digest of the manifest that publishes the work.
+const PUBLISHED_NAME: &str = "published";
 /// Lock file of the one writer.
 pub(super) const LOCK_NAME: &str = "writer.lock";
 /// A copy of the manifest, which `repair` falls back on.
@@ -75,6 +77,11 @@ impl Draft {
             storage::write_atomic(&copy, &bytes)?;
         }
         sweep(path, &base)?;
+        // Every writer looks: what is published is of this commit, or never will be.
+        let published = std::fs::read_to_string(path.join(DRAFT_DIR).join(PUBLISHED_NAME));
+        if published.is_ok_and(|digest| digest == digest_of(&bytes)) {
+            storage::discard_dir(&path.join(DRAFT_DIR))?;
+        }
         Ok(Self { path: path.to_owned(), base: Some(Box::new(base)), _lock: lock })
     }
 
@@ -194,6 +201,11 @@ impl Draft {
     /// The system's refusal; the last commit is then still there, and so is the unfinished work.
     pub fn publish(self, manifest: &Manifest, finished: bool) -> Result<(), CollectionError> {
         let bytes = manifest.to_bytes();
+        if finished {
+            // A process that dies before the work is removed says so that it is done.
+            let published = self.dir().join(PUBLISHED_NAME);
+            storage::write_atomic(&published, digest_of(&bytes).as_bytes())?;
+        }
         // First, so that the manifest is the last thing that can fail.
         storage::write_atomic(&self.path.join(BACKUP_NAME), &bytes)?;
         storage::write_atomic(&self.path.join(MANIFEST_NAME), &bytes)?;
@@ -205,6 +217,10 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+fn digest_of(manifest: &[u8]) -> String {
+    blake3::hash(manifest).to_hex().to_string()
 }
 
 /// Of which inputs and options the unfinished work in `path` is, where there is some.
