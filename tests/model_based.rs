@@ -223,8 +223,7 @@ impl Bench {
     }
 
     fn has_raw(&self) -> bool {
-        let collection = self.opened();
-        !collection.segments().is_empty() && collection.segments().iter().all(|segment| segment.has_raw())
+        self.opened().keeps_raw()
     }
 
     fn run(&mut self, step: &Step) {

@@ -44,7 +44,7 @@ impl Draft {
             tidy(path, &manifest);
             return Ok(Err(manifest));
         }
-        if !Self::exists(path) {
+        if stamp(path).is_none() {
             check_empty(path)?;
         }
         storage::create_dir_all(&path.join(DRAFT_DIR))?;
@@ -92,9 +92,9 @@ impl Draft {
     pub fn claim(&self, source: &str) -> Result<(), CollectionError> {
         match stamp(&self.path) {
             Some(found) if found == source => Ok(()),
-            Some(_) => {
-                let (path, adding) = (self.path.clone(), self.base.is_some());
-                Err(CollectionError::OtherDraft { path, adding })
+            Some(found) => {
+                let (path, command) = (self.path.clone(), command_of(&found));
+                Err(CollectionError::OtherDraft { path, command, adding: self.base.is_some() })
             }
             None => {
                 // What is not stamped is nobody's.
@@ -105,9 +105,9 @@ impl Draft {
         }
     }
 
-    /// Whether an `index` or `add` command was interrupted in `path`.
-    pub fn exists(path: &Path) -> bool {
-        stamp(path).is_some()
+    /// The command that was interrupted in `path`, if one was.
+    pub fn interrupted(path: &Path) -> Option<&'static str> {
+        stamp(path).map(|stamp| command_of(&stamp))
     }
 
     /// Throws unfinished work away.
@@ -227,6 +227,12 @@ fn digest_of(manifest: &[u8]) -> String {
 fn stamp(path: &Path) -> Option<String> {
     let stamp = path.join(DRAFT_DIR).join(STAMP_NAME);
     stamp.is_file().then(|| std::fs::read_to_string(stamp).unwrap_or_default())
+}
+
+/// The command that gave unfinished work its stamp: all but `index` begin theirs with their name.
+fn command_of(stamp: &str) -> &'static str {
+    let name = stamp.split(' ').next();
+    ["add", "merge", "import"].into_iter().find(|command| name == Some(command)).unwrap_or("index")
 }
 
 /// Removes what a process left that died right after it published `manifest`, unless another writer is at work.
@@ -349,6 +355,7 @@ mod tests {
         let path = folder.path().join("new");
         drop(Draft::begin(&path, "a").unwrap());
         assert!(matches!(Draft::begin(&path, "b"), Err(CollectionError::OtherDraft { .. })));
+        assert_eq!(Draft::interrupted(&path), Some("index"));
         let held = Draft::begin(&path, "a").unwrap();
         assert!(matches!(Draft::begin(&path, "a"), Err(CollectionError::Storage(StorageError::Busy { .. }))));
         drop(held);

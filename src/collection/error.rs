@@ -14,16 +14,15 @@ use crate::storage::StorageError;
 #[non_exhaustive]
 pub enum CollectionError {
     /// There is no collection.
-    #[error("{} is not a collection{}", path.display(), if *unfinished {
-        ", it holds an unfinished one: run the same 'patchdex index' command again to go on"
-    } else {
-        " (no manifest.json); make one with 'patchdex index IMAGES --out FOLDER'"
+    #[error("{} is not a collection{}", path.display(), match unfinished {
+        Some(command) => format!(", it holds an unfinished one: run the same 'patchdex {command}' command again to go on"),
+        None => " (no manifest.json); make one with 'patchdex index IMAGES --out FOLDER'".to_owned(),
     })]
     None {
         /// The folder.
         path: PathBuf,
-        /// Whether an index command was interrupted there.
-        unfinished: bool,
+        /// The command that was interrupted there.
+        unfinished: Option<&'static str>,
     },
     /// The manifest is damaged, edited, or of a later version.
     #[error("{}: {source}{}", path.display(), advice(manifest_kind(source)))]
@@ -91,13 +90,14 @@ pub enum CollectionError {
         /// The folder.
         path: PathBuf,
     },
-    /// Unfinished work of other images or options.
-    #[error("{} holds an unfinished {} of other images or options; run that command again, or {}", path.display(),
-        if *adding { "addition" } else { "index" },
+    /// Unfinished work of other inputs or options.
+    #[error("{} holds the unfinished work of a 'patchdex {command}' of other inputs or options; run that command again, or {}", path.display(),
         if *adding { "give --restart to throw its work away" } else { "remove the folder" })]
     OtherDraft {
         /// The folder.
         path: PathBuf,
+        /// Whose work it is.
+        command: &'static str,
         /// Whether it is an addition to a collection.
         adding: bool,
     },

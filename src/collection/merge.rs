@@ -33,7 +33,7 @@ pub struct Merge {
 pub fn merge(out: &Path, paths: &[PathBuf], prepare: Option<&Source>) -> Result<Merge, CollectionError> {
     let collections = paths.iter().map(|path| Collection::open(path)).collect::<Result<Vec<_>, _>>()?;
     let Some((first, others)) = collections.split_first() else {
-        return Err(CollectionError::None { path: out.to_owned(), unfinished: false });
+        return Err(CollectionError::None { path: out.to_owned(), unfinished: None });
     };
     others.iter().try_for_each(|other| check_alike(first, other, prepare.is_some()))?;
     let manifest = first.manifest();
@@ -183,5 +183,5 @@ fn stamp(collections: &[Collection], prepare: Option<&Source>) -> String {
         hasher.update(&collection.manifest().to_bytes());
     }
     hasher.update(prepare.map(Source::to_string).unwrap_or_default().as_bytes());
-    hasher.finalize().to_hex().to_string()
+    format!("merge {}", hasher.finalize().to_hex())
 }

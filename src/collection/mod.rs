@@ -129,7 +129,7 @@ impl Collection {
 /// # Errors
 /// No collection there, a later version, or damage.
 pub fn read_manifest(path: &Path) -> Result<Manifest, CollectionError> {
-    let none = || CollectionError::None { path: path.to_owned(), unfinished: Draft::exists(path) };
+    let none = || CollectionError::None { path: path.to_owned(), unfinished: Draft::interrupted(path) };
     read_manifest_file(&path.join(MANIFEST_NAME)).map_err(|error| match error.kind() {
         Kind::NotFound => none(),
         _ => error,

@@ -174,7 +174,7 @@ impl Version {
         let Self { path, bytes, modified_ns } = self;
         let (metric, vectors) = (options.metric.name, options.vectors.name);
         let text = format!("import {bytes} {modified_ns} {metric} {vectors} {}", path.display());
-        blake3::hash(text.as_bytes()).to_hex().to_string()
+        format!("import {}", blake3::hash(text.as_bytes()).to_hex())
     }
 }
 

@@ -218,7 +218,7 @@ fn a_killed_import_leaves_no_collection_and_the_same_command_makes_it() {
     }
     work.write("c/building/source", source.as_str().unwrap());
     work.write("c/segments/000001/vectors.pdx", "half of it");
-    work.run(["query", "c", "--vectors", "base.npy"]).ended(1);
+    work.run(["query", "c", "--vectors", "base.npy"]).refused(1, &["unfinished", "'patchdex import'"]);
     work.run(["import", "base.npy", "--out", "c"]).done();
     assert!(stored(&work.at("c")) == whole);
     work.run(["verify", "c"]).done();

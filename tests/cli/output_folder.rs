@@ -44,9 +44,27 @@ fn an_unfinished_index_is_not_taken_over_by_another_command() {
     let work = Workspace::new();
     work.photos(&["moon.png"]);
     work.write("c/building/source", "another command");
-    work.index("photos", "c", &[]).refused(2, &["unfinished index", "run that command again, or remove"]);
-    work.run(["query", "c", "photos/moon.png"]).refused(1, &["unfinished", "patchdex index"]);
-    work.run(["inspect", "c"]).refused(1, &["unfinished", "patchdex index"]);
+    work.index("photos", "c", &[])
+        .refused(2, &["'patchdex index' of other", "run that command again, or remove"]);
+    work.run(["query", "c", "photos/moon.png"]).refused(1, &["unfinished", "'patchdex index'"]);
+    work.run(["inspect", "c"]).refused(1, &["unfinished", "'patchdex index'"]);
+    for command in ["merge", "import"] {
+        work.write("c/building/source", format!("{command} another"));
+        work.index("photos", "c", &[])
+            .refused(2, &[&format!("'patchdex {command}' of other"), "remove the folder"]);
+        work.run(["inspect", "c"]).refused(1, &["unfinished", &format!("'patchdex {command}'")]);
+    }
+}
+
+#[test]
+fn an_unfinished_addition_is_named_and_not_taken_over_by_another_one() {
+    let work = Workspace::new();
+    work.photos(&["moon.png"]);
+    work.index("photos", "c", &[]).done();
+    work.write("c/building/source", "add another");
+    work.run(["add", "c", "photos"]).refused(2, &["'patchdex add' of other", "--restart"]);
+    work.run(["add", "c", "photos", "--restart"]).done();
+    assert!(!work.at("c/building").exists());
 }
 
 #[test]
