@@ -134,6 +134,18 @@ pub enum CollectionError {
         /// The collection.
         path: PathBuf,
     },
+    /// There are no tokens of a model to make other vectors from.
+    #[error("{} was made of imported vectors, and has no tokens of a model that another preparation could be made from; prepare the vectors where they come from, and 'patchdex import' them anew", path.display())]
+    ImportedTokens {
+        /// The collection.
+        path: PathBuf,
+    },
+    /// Images that are known by their vectors alone cannot be missed.
+    #[error("{} was made of imported vectors, whose images need not be on this disk, so none can be told to be missing; name the images to remove, nothing was changed", path.display())]
+    ImportedImages {
+        /// The collection.
+        path: PathBuf,
+    },
     /// A preparation that cannot be fitted.
     #[error(transparent)]
     Fit(#[from] PreparationError),
@@ -199,7 +211,11 @@ impl Fault for CollectionError {
             Self::Storage(error) => error.kind(),
             Self::NoMatch { .. } => Kind::NotFound,
             Self::NoColumn { .. } => Kind::Invalid,
-            Self::Different(_) | Self::NoRaw { .. } | Self::Imported { .. } => Kind::Incompatible,
+            Self::Different(_)
+            | Self::NoRaw { .. }
+            | Self::Imported { .. }
+            | Self::ImportedTokens { .. }
+            | Self::ImportedImages { .. } => Kind::Incompatible,
             Self::Fit(error) => error.kind(),
             Self::Occupied { .. }
             | Self::Other { .. }

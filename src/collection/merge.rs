@@ -9,7 +9,7 @@ use super::error::Difference;
 use super::fold::{Fold, Part};
 use super::{
     Collection, CollectionError, Draft, PreparationChoice, common_root, meaning, model_difference,
-    path_prefix, read_listed, write_preparation,
+    path_prefix, read_listed, require_tokens, write_preparation,
 };
 use crate::dims::Source;
 use crate::segment::RowEncoding;
@@ -39,6 +39,9 @@ pub fn merge(out: &Path, paths: &[PathBuf], prepare: Option<&Source>) -> Result<
     let manifest = first.manifest();
     let (metric, rows) = meaning(first.path(), manifest)?;
     let dim = manifest.model.hidden_size as usize;
+    if prepare.is_some() {
+        require_tokens(first.path(), manifest)?;
+    }
     let choice = prepare.map(|source| PreparationChoice::of(source, dim, Path::new(&manifest.model.folder)));
     let choice = choice.transpose()?;
     let (root, prefixes) = roots(&collections)?;

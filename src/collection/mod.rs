@@ -216,6 +216,14 @@ pub fn require_model(path: &Path, manifest: &Manifest) -> Result<(), CollectionE
     }
 }
 
+/// Refuses to make other vectors of imported ones.
+fn require_tokens(path: &Path, manifest: &Manifest) -> Result<(), CollectionError> {
+    match is_imported(manifest) {
+        true => Err(CollectionError::ImportedTokens { path: path.to_owned() }),
+        false => Ok(()),
+    }
+}
+
 /// Whether the vectors were imported from a foreign file.
 pub fn is_imported(manifest: &Manifest) -> bool {
     manifest.model.digest.is_empty()

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use patchdex_format::Manifest;
 
-use super::{Collection, CollectionError, Draft, PreparationChoice, meaning, segment_dir, write_preparation};
+use super::{
+    Collection, CollectionError, Draft, PreparationChoice, meaning, require_tokens, segment_dir,
+    write_preparation,
+};
 use crate::dims::{Preparation, Source};
 use crate::segment::{BLOCK_TOKENS, FileRole, RowEncoding, Segment, file_entry};
 
@@ -19,6 +22,7 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Preparation, CollectionEr
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
     let manifest = collection.manifest();
+    require_tokens(path, manifest)?;
     let (metric, rows) = meaning(path, manifest)?;
     let dim = manifest.model.hidden_size as usize;
     let choice = PreparationChoice::of(source, dim, Path::new(&manifest.model.folder))?;

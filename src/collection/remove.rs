@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use patchdex_format::{Manifest, SegmentEntry};
 
 use super::fold::{Fold, Part};
-use super::{Collection, CollectionError, Draft, meaning};
+use super::{Collection, CollectionError, Draft, is_imported, meaning};
 use crate::segment::{FileRole, ImageView, Listed, SegmentTables};
 
 /// Which images.
@@ -33,7 +33,8 @@ pub struct Removal {
 /// Removes images from the collection in `path`, in one commit; with `dry_run` it only says which.
 ///
 /// # Errors
-/// A pattern or id that no image answers to, damage, or another writer at work. Nothing is changed then.
+/// A pattern or id that no image answers to, missing files of imported images, which need none, damage, or another
+/// writer at work. Nothing is changed then.
 pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Removal, CollectionError> {
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
@@ -106,6 +107,9 @@ pub fn relist(
 impl Selection {
     /// The stored paths of the images that are meant.
     fn chosen(&self, collection: &Collection) -> Result<HashSet<Vec<u8>>, CollectionError> {
+        if self.missing && is_imported(collection.manifest()) {
+            return Err(CollectionError::ImportedImages { path: collection.path().to_owned() });
+        }
         let mut chosen = HashSet::new();
         for pattern in &self.patterns {
             self.add(collection, pattern, &mut chosen, &matcher(collection, pattern))?;

@@ -160,6 +160,30 @@ fn images_can_neither_be_asked_nor_added_where_no_model_is() {
 }
 
 #[test]
+fn what_needs_tokens_or_files_is_refused_with_what_to_do_instead() {
+    let work = Workspace::new();
+    let boxes = [[0.0, 0.0, 8.0, 8.0]];
+    write_patches(
+        &work.at("in.parquet"),
+        &[("a.jpg", &boxes, &[1.0, 2.0], None), ("b.jpg", &boxes, &[3.0, 4.0], None)],
+    );
+    work.run(["import", "in.parquet", "--out", "c"]).done();
+    let before = stored(&work.at("c"));
+    let prepared =
+        work.run(["prepare", "c", "centre"]).refused(1, &["imported vectors", "'patchdex import'"]);
+    assert!(!prepared.stderr.contains("--keep-raw"), "{}", prepared.stderr);
+    work.run(["merge", "d", "c", "c", "--prepare", "centre"])
+        .refused(1, &["imported vectors", "'patchdex import'"]);
+    assert!(!work.at("d").exists());
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let missing = ["remove", "c", "a.jpg", "--missing"].iter().chain(dry_run);
+        work.run(missing.copied())
+            .refused(1, &["imported vectors", "name the images", "nothing was changed"]);
+    }
+    assert!(stored(&work.at("c")) == before);
+}
+
+#[test]
 fn files_whose_rows_make_no_images_are_refused_and_leave_the_place_free() {
     let work = Workspace::new();
     let one: &[[f32; 4]] = &[[0.0, 0.0, 1.0, 1.0]];
