@@ -279,7 +279,7 @@ fn a_compaction_is_whole_or_not_there() {
     let start = bench.collection(|options| IndexOptions { keep_raw: true, ..options });
     let selection = Selection { patterns: vec!["b.png".to_owned()], ..Selection::default() };
     remove(&start, &selection, false).unwrap();
-    let run = |out: &Path| told(compact(out, CompactOptions::ALL));
+    let run = |out: &Path| told(compact(out, CompactOptions::ALL, &mut |_| {}));
     bench.each_fails(&start, 25, &run, never);
 }
 
@@ -291,7 +291,7 @@ fn merges(prepare: Option<&str>) {
     let other = IndexOptions { keep_raw: true, ..options(&second) };
     index_of(&folder(&bench.at("images/c")), &other).unwrap();
     let prepare: Option<Source> = prepare.map(|text| text.parse().unwrap());
-    let run = |out: &Path| told(merge(out, &[first.clone(), second.clone()], prepare.as_ref()));
+    let run = |out: &Path| told(merge(out, &[first.clone(), second.clone()], prepare.as_ref(), &mut |_| {}));
     bench.each_fails(&bench.at("nothing"), 30, &run, never);
 }
 

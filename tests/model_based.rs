@@ -288,7 +288,7 @@ impl Bench {
             Step::Merge(content, map) => self.merge(content, map),
             Step::Compact(all) => {
                 let options = if all { CompactOptions::ALL } else { CompactOptions::default() };
-                let compaction = compact(&self.current, options).unwrap();
+                let compaction = compact(&self.current, options, &mut |_| {}).unwrap();
                 assert_eq!(compaction.segments, self.opened().segments().len());
                 if all {
                     self.check_as_fresh();
@@ -453,7 +453,7 @@ impl Bench {
         index_of(&folder(&self.images().join("m")), &with).unwrap();
         let map: Option<Source> = map.map(|map| MAPS[map].parse().unwrap());
         let has_raw = self.has_raw() || self.opened().segments().is_empty();
-        let merged = merge(&out, &[self.current.clone(), second], map.as_ref());
+        let merged = merge(&out, &[self.current.clone(), second], map.as_ref(), &mut |_| {});
         if map.is_some() && !(self.keep_raw && has_raw) {
             assert!(merged.unwrap_err().to_string().contains("raw"));
             return;
@@ -649,12 +649,31 @@ fn two_files_that_change_places_keep_their_vectors() {
 }
 
 #[test]
+fn what_is_written_is_told_to_the_end() {
+    let mut bench = run(&[Step::Write(1, 1), Step::Add]);
+    let (other, out) = (bench.next(), bench.next());
+    states::copy(&bench.current, &other);
+    let (mut folded, mut merged) = (Vec::new(), Vec::new());
+    compact(&bench.current, CompactOptions::ALL, &mut |written| folded.push(*written)).unwrap();
+    let centre = "centre".parse().unwrap();
+    let both = [bench.current.clone(), other];
+    merge(&out, &both, Some(&centre), &mut |written| merged.push(*written)).unwrap();
+    // The model's own tokens are kept beside the vectors.
+    let of = 2 * bench.opened().segments()[0].patch_count() as u64;
+    for told in [folded, merged] {
+        assert!(told.len() > 2 && told.is_sorted_by_key(|written| written.rows), "{told:?}");
+        assert_eq!((told[0].rows, told[0].of), (0, of));
+        assert_eq!(told.last().map(|written| (written.rows, written.of)), Some((of, of)));
+    }
+}
+
+#[test]
 fn nothing_merged_with_nothing_is_nothing() {
     let mut bench = run(&[Step::RemovePattern(4), Step::Compact(true)]);
     assert!(bench.listed.is_empty() && bench.has_raw());
     let (other, out) = (bench.next(), bench.next());
     states::copy(&bench.current, &other);
-    let merged = merge(&out, &[bench.current.clone(), other], None).unwrap();
+    let merged = merge(&out, &[bench.current.clone(), other], None, &mut |_| {}).unwrap();
     assert_eq!((merged.superseded, merged.manifest.segments.len()), (0, 0));
     bench.current = out;
     bench.check();

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::failure::Failure;
 use super::output;
+use super::progress::RowBar;
 use crate::collection::{CompactOptions, compact};
 
 #[derive(Args)]
@@ -33,7 +34,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         true => CompactOptions::ALL,
         false => CompactOptions { keep_patches: arguments.keep, ..CompactOptions::default() },
     };
-    let done = compact(&arguments.collection, options)?;
+    let bar = RowBar::new();
+    let outcome = compact(&arguments.collection, options, &mut |written| bar.show(written));
+    bar.finish();
+    let done = outcome?;
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         output::json(&json!({

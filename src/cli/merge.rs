@@ -10,6 +10,7 @@ use super::Outcome;
 use super::arguments::RuntimeArguments;
 use super::failure::Failure;
 use super::output;
+use super::progress::RowBar;
 use crate::collection::merge;
 use crate::dims::Source;
 
@@ -34,7 +35,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let start = Instant::now();
     let pool = arguments.runtime.pool();
-    let done = pool.install(|| merge(&arguments.out, &arguments.collections, arguments.prepare.as_ref()))?;
+    let bar = RowBar::new();
+    let outcome = pool.install(|| {
+        merge(&arguments.out, &arguments.collections, arguments.prepare.as_ref(), &mut |written| {
+            bar.show(written)
+        })
+    });
+    bar.finish();
+    let done = outcome?;
     let seconds = start.elapsed().as_secs_f64();
     let images: u64 = done.manifest.segments.iter().map(|segment| segment.images).sum();
     let patches: u64 = done.manifest.segments.iter().map(|segment| segment.patches).sum();

@@ -1,10 +1,12 @@
-//! The progress bar of long work, on a terminal only.
+//! The progress bars of long work, on a terminal only.
 
 use std::time::Duration;
 
+use indicatif::style::TemplateError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
+use crate::collection::Written;
 use crate::ingest::Status;
 
 /// A bar with images per second, patches and the time that is left.
@@ -15,16 +17,11 @@ pub(crate) struct IndexBar {
 impl IndexBar {
     /// A bar on standard error; nothing where that is no terminal.
     pub fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = "{bar:30} {pos}/{len} images  {per_sec}  {msg}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            let per_sec = |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{:.2} images/s", state.per_sec());
-            };
-            bar.set_style(style.with_key("per_sec", per_sec));
-        }
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar }
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} images  {per_sec}  {msg}  {eta} left");
+        let per_sec = |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.2} images/s", state.per_sec());
+        };
+        Self { bar: bar(style.map(|style| style.with_key("per_sec", per_sec))) }
     }
 
     /// Shows how far the work is.
@@ -50,4 +47,37 @@ impl IndexBar {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A bar with the rows that are written and the time that is left.
+pub(crate) struct RowBar {
+    bar: ProgressBar,
+}
+
+impl RowBar {
+    /// A bar on standard error; nothing where that is no terminal.
+    pub fn new() -> Self {
+        let style = "{bar:30} {human_pos}/{human_len} rows written  {eta} left";
+        Self { bar: bar(ProgressStyle::with_template(style)) }
+    }
+
+    /// Shows how far the work is.
+    pub fn show(&self, written: &Written) {
+        self.bar.set_length(written.of);
+        self.bar.set_position(written.rows);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(style: Result<ProgressStyle, TemplateError>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }

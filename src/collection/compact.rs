@@ -4,7 +4,7 @@ use std::path::Path;
 
 use patchdex_format::Manifest;
 
-use super::fold::{Fold, Part};
+use super::fold::{Fold, Part, Written, tally};
 use super::{Collection, CollectionError, Draft, meaning};
 
 /// Which segments are folded.
@@ -38,11 +38,16 @@ pub struct Compaction {
     pub dropped_patches: u64,
 }
 
-/// Folds segments of the collection in `path` into one, in one commit. Readers keep what they have open.
+/// Folds segments of the collection in `path` into one, in one commit. Readers keep what they have open. `progress` is
+/// told of rows as they are written.
 ///
 /// # Errors
 /// Damage, a full disk, or another writer at work. The last commit is still there then.
-pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, CollectionError> {
+pub fn compact(
+    path: &Path,
+    options: CompactOptions,
+    progress: &mut dyn FnMut(&Written),
+) -> Result<Compaction, CollectionError> {
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
     let manifest = collection.manifest();
@@ -71,9 +76,10 @@ pub fn compact(path: &Path, options: CompactOptions) -> Result<Compaction, Colle
     if folds.iter().all(Fold::changes_nothing) {
         return Ok(Compaction { segments_before, segments: segments_before, dropped_patches: 0 });
     }
+    let mut written = tally(folds.iter().map(Fold::rows).sum(), progress);
     for (number, fold) in folds.into_iter().enumerate() {
         let (id, folder) = draft.new_segment(number)?;
-        kept.push(fold.write(&folder, id, rows.element)?);
+        kept.push(fold.write(&folder, id, rows.element, &mut written)?);
     }
     let compacted = Manifest { segments: kept, ..draft.next(manifest) };
     let segments = compacted.segments.len();

@@ -11,6 +11,25 @@ use crate::segment::{
 };
 use crate::storage::StorageError;
 
+/// How far the rows of new segments are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Rows that are written.
+    pub rows: u64,
+    /// Rows in all. One that keeps the model's own token counts twice.
+    pub of: u64,
+}
+
+/// Tells `progress` of rows as they are written, of `of` in all.
+pub(super) fn tally(of: u64, progress: &mut dyn FnMut(&Written)) -> impl FnMut(u64) {
+    let mut written = Written { rows: 0, of };
+    progress(&written);
+    move |rows| {
+        written.rows += rows;
+        progress(&written);
+    }
+}
+
 /// Images of one segment on their way into another.
 pub(super) struct Part<'a> {
     pub segment: &'a Segment,
@@ -32,6 +51,15 @@ struct Run {
     part: usize,
     first: usize,
     count: usize,
+}
+
+impl Run {
+    /// The same rows in pieces that are copied at once.
+    fn pieces(&self) -> impl Iterator<Item = Run> {
+        let &Run { part, first, count } = self;
+        let piece = move |at| Run { part, first: first + at, count: BLOCK_TOKENS.min(count - at) };
+        (0..count).step_by(BLOCK_TOKENS).map(piece)
+    }
 }
 
 /// One segment to be, of several.
@@ -83,6 +111,11 @@ impl<'a> Fold<'a> {
         self.runs.iter().all(follows) && self.patches == part.segment.patch_count() as u64
     }
 
+    /// Rows that will be written.
+    pub fn rows(&self) -> u64 {
+        self.patches * (1 + u64::from(self.raw.is_some()))
+    }
+
     /// The tokens as the model gave them, in blocks that do not cross images; none where a part does not keep them.
     pub fn blocks(&self) -> Option<Vec<&'a [f32]>> {
         let dim = self.hidden_size;
@@ -94,22 +127,31 @@ impl<'a> Fold<'a> {
     }
 
     /// Writes the segment `id` into the empty `folder`: rows of `element`s as they are stored, and raw tokens when all
-    /// parts have them.
-    pub fn write(self, folder: &Path, id: String, element: Element) -> Result<SegmentEntry, CollectionError> {
+    /// parts have them. `written` is told of rows as they are.
+    pub fn write(
+        self,
+        folder: &Path,
+        id: String,
+        element: Element,
+        written: &mut dyn FnMut(u64),
+    ) -> Result<SegmentEntry, CollectionError> {
         // A fold of nothing is a file of no rows, and those have some length.
         let dim = self.parts.first().map_or(1, |part| part.segment.dim());
         let rows = |run: &Run| self.parts[run.part].segment.row_bytes(run.first, run.count);
         write_container(&folder.join(FileRole::Vectors.first_name()), |file| {
             let mut writer = ContainerWriter::new(file, FileRole::Vectors.kind(), CREATED_BY)?;
             writer.begin("vectors", element, dim as u32)?;
-            self.runs.iter().try_for_each(|run| writer.rows(rows(run).0))?;
+            for piece in self.runs.iter().flat_map(Run::pieces) {
+                writer.rows(rows(&piece).0)?;
+                written(piece.count as u64);
+            }
             if element == Element::I8 {
                 writer.begin("scales", Element::F32, 1)?;
                 self.runs.iter().try_for_each(|run| writer.rows(rows(run).1))?;
             }
             writer.finish().map(|_| ())
         })?;
-        self.finish(folder, id)
+        self.finish(folder, id, written)
     }
 
     /// The same with rows that are prepared anew from `blocks`, which [`Fold::blocks`] gave.
@@ -119,15 +161,21 @@ impl<'a> Fold<'a> {
         id: String,
         blocks: &[&[f32]],
         encoding: &RowEncoding<'_>,
+        written: &mut dyn FnMut(u64),
     ) -> Result<SegmentEntry, CollectionError> {
-        encoding.write(&folder.join(FileRole::Vectors.first_name()), blocks, CREATED_BY)?;
-        self.finish(folder, id)
+        encoding.write(&folder.join(FileRole::Vectors.first_name()), blocks, CREATED_BY, written)?;
+        self.finish(folder, id, written)
     }
 
-    fn finish(self, folder: &Path, id: String) -> Result<SegmentEntry, CollectionError> {
+    fn finish(
+        self,
+        folder: &Path,
+        id: String,
+        written: &mut dyn FnMut(u64),
+    ) -> Result<SegmentEntry, CollectionError> {
         let mut files = vec![file_entry(folder, &FileRole::Vectors.first_name())?];
         if let Some(blocks) = self.blocks() {
-            write_raw(folder, &blocks, self.hidden_size)?;
+            write_raw(folder, &blocks, self.hidden_size, written)?;
             files.push(file_entry(folder, &FileRole::Raw.first_name())?);
         }
         let tables = SegmentTables::of(self.listed);
@@ -139,11 +187,19 @@ impl<'a> Fold<'a> {
     }
 }
 
-fn write_raw(folder: &Path, blocks: &[&[f32]], dim: usize) -> Result<(), StorageError> {
+fn write_raw(
+    folder: &Path,
+    blocks: &[&[f32]],
+    dim: usize,
+    written: &mut dyn FnMut(u64),
+) -> Result<(), StorageError> {
     write_container(&folder.join(FileRole::Raw.first_name()), |file| {
         let mut writer = ContainerWriter::new(file, FileRole::Raw.kind(), CREATED_BY)?;
         writer.begin("vectors", Element::F32, dim as u32)?;
-        blocks.iter().try_for_each(|block| writer.rows(block))?;
+        for block in blocks {
+            writer.rows(block)?;
+            written((block.len() / dim) as u64);
+        }
         writer.finish().map(|_| ())
     })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use patchdex_format::{FileEntry, Manifest};
 
 use super::error::Difference;
-use super::fold::{Fold, Part};
+use super::fold::{Fold, Part, Written, tally};
 use super::{
     Collection, CollectionError, Draft, PreparationChoice, common_root, meaning, model_difference,
     path_prefix, read_listed, require_tokens, write_preparation,
@@ -26,11 +26,16 @@ pub struct Merge {
 }
 
 /// Makes `out` of the images of `paths`. With `prepare`, all vectors are made anew from the model's own tokens; without,
-/// the collections must have the same preparation.
+/// the collections must have the same preparation. `progress` is told of rows as they are written.
 ///
 /// # Errors
 /// Collections that do not belong together, damage, a full disk, or a place that is taken. Nothing is changed then.
-pub fn merge(out: &Path, paths: &[PathBuf], prepare: Option<&Source>) -> Result<Merge, CollectionError> {
+pub fn merge(
+    out: &Path,
+    paths: &[PathBuf],
+    prepare: Option<&Source>,
+    progress: &mut dyn FnMut(&Written),
+) -> Result<Merge, CollectionError> {
     let collections = paths.iter().map(|path| Collection::open(path)).collect::<Result<Vec<_>, _>>()?;
     let Some((first, others)) = collections.split_first() else {
         return Err(CollectionError::None { path: out.to_owned(), unfinished: None });
@@ -61,14 +66,15 @@ pub fn merge(out: &Path, paths: &[PathBuf], prepare: Option<&Source>) -> Result<
     let raw_dropped = with_raw > 0 && with_raw < parts.len();
     let (id, folder) = draft.new_segment(0)?;
     let fold = Fold::of(parts, dim)?;
+    let mut written = tally(fold.rows(), progress);
     let (segment, preparation) = match choice {
         Some(choice) => {
             let blocks = fold.blocks().ok_or_else(|| without_raw(&collections))?;
             let preparation = choice.fit(&blocks)?;
             let encoding = RowEncoding { preparation: &preparation, metric, rows };
-            (fold.write_prepared(&folder, id, &blocks, &encoding)?, preparation)
+            (fold.write_prepared(&folder, id, &blocks, &encoding, &mut written)?, preparation)
         }
-        None => (fold.write(&folder, id, rows.element)?, first.preparation()?),
+        None => (fold.write(&folder, id, rows.element, &mut written)?, first.preparation()?),
     };
     let merged = Manifest {
         root: root.to_string_lossy().into_owned(),

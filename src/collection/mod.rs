@@ -21,6 +21,7 @@ pub use commit::{Draft, MODEL_PREPARATION};
 pub use compact::{CompactOptions, Compaction, compact};
 pub use error::{CollectionError, Difference};
 pub use filter::{Column, Columns, Filter, FilterError};
+pub use fold::Written;
 pub use listing::Placed;
 pub use merge::{Merge, merge};
 use patchdex_format::{MANIFEST_NAME, Manifest, ModelBinding, SegmentEntry};

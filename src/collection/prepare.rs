@@ -50,7 +50,7 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Preparation, CollectionEr
         let name = FileRole::Vectors.name_at(draft.commit());
         // Rows without an image are prepared too: the tables go on pointing to the same rows.
         let blocks: Vec<&[f32]> = tokens.chunks(BLOCK_TOKENS * dim).collect();
-        encoding.write(&folder.join(&name), &blocks, super::CREATED_BY)?;
+        encoding.write(&folder.join(&name), &blocks, super::CREATED_BY, &mut |_| {})?;
         FileRole::replace(entry, vec![file_entry(&folder, &name)?]);
     }
     let prepared = Manifest {

@@ -78,7 +78,7 @@ fn emptied(
     let parts = collection.segments().iter().take(1).map(part).collect();
     let (id, folder) = draft.new_segment(0)?;
     let fold = Fold::of(parts, collection.manifest().model.hidden_size as usize)?;
-    Ok(Some(fold.write(&folder, id, rows.element)?))
+    Ok(Some(fold.write(&folder, id, rows.element, &mut |_| {})?))
 }
 
 /// The entry of a segment that lists `images` from now on, and the vectors that belong to them: a new table beside the

@@ -189,7 +189,12 @@ impl Workshop<'_> {
         let Ok(tokens) = file.tokens(entry.patches as usize, dim) else { return Ok(None) };
         let blocks: Vec<&[f32]> = tokens.chunks(BLOCK_TOKENS * dim).collect();
         let name = FileRole::Vectors.name_at(self.draft.commit());
-        RowEncoding { preparation, metric, rows }.write(&folder.join(&name), &blocks, CREATED_BY)?;
+        RowEncoding { preparation, metric, rows }.write(
+            &folder.join(&name),
+            &blocks,
+            CREATED_BY,
+            &mut |_| {},
+        )?;
         Ok(Some(file_entry(&folder, &name)?))
     }
 

@@ -78,7 +78,10 @@ pub(super) fn write_segment(
     let vectors = folder.join(FileRole::Vectors.first_name());
     let token_dim = preparation.input_dim();
     match raw {
-        true => options.encoding(preparation).write(&vectors, &spool.blocks(token_dim), CREATED_BY)?,
+        true => {
+            let (encoding, blocks) = (options.encoding(preparation), spool.blocks(token_dim));
+            encoding.write(&vectors, &blocks, CREATED_BY, &mut |_| {})?;
+        }
         false => spool.write(&vectors, options.vectors.element, preparation.output_dim())?,
     }
     let mut files =

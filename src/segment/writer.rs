@@ -35,22 +35,30 @@ impl RowEncoding<'_> {
         self.rows.encode(&rows, dim)
     }
 
-    /// Writes the vectors of `blocks` of tokens.
+    /// Writes the vectors of `blocks` of tokens; `written` is told of rows as they are.
     ///
     /// # Errors
     /// The system's refusal, with the path.
-    pub fn write(&self, path: &Path, blocks: &[&[f32]], created_by: &str) -> Result<(), StorageError> {
+    pub fn write(
+        &self,
+        path: &Path,
+        blocks: &[&[f32]],
+        created_by: &str,
+        written: &mut dyn FnMut(u64),
+    ) -> Result<(), StorageError> {
         write_container(path, |file| {
             let mut writer = ContainerWriter::new(file, FileRole::Vectors.kind(), created_by)?;
             writer.begin("vectors", self.rows.element, self.preparation.output_dim() as u32)?;
             let mut scales = Vec::new();
             // A few blocks at a time in parallel, written in order.
             for blocks in blocks.chunks(rayon::current_num_threads().max(1) * 2) {
+                let numbers: usize = blocks.iter().map(|block| block.len()).sum();
                 let encoded: Vec<_> = blocks.par_iter().map(|block| self.encode(block)).collect();
                 for (bytes, block_scales) in encoded {
                     writer.rows(&bytes)?;
                     scales.extend(block_scales);
                 }
+                written((numbers / self.preparation.input_dim()) as u64);
             }
             if self.rows.element == Element::I8 {
                 writer.section("scales", Element::F32, 1, &scales)?;
