@@ -5,11 +5,14 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, missing_docs)] // the tests make the images they index
 #![allow(clippy::print_stderr)] // a test that cannot run here says why
 
+mod states;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use states::{assert_same, files};
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_patchdex");
@@ -69,32 +72,6 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Bytes of every file below a folder, but for the lock, which holds a process id.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => open.push(path),
-                false if path.ends_with("writer.lock") => {}
-                false => {
-                    found.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
-                }
-            }
-        }
-    }
-    found
-}
-
-fn assert_same(found: &BTreeMap<PathBuf, Vec<u8>>, expected: &BTreeMap<PathBuf, Vec<u8>>) {
-    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-    for (path, bytes) in expected {
-        assert!(found[path] == *bytes, "{} differs from that of an undisturbed run", path.display());
-    }
-}
-
 /// Ended with 1; one line that names something in `out` and says `advice`.
 fn assert_refused(output: &Output, out: &Path, advice: &str) {
     let message = stderr(output);
@@ -118,7 +95,7 @@ fn a_limit_of_file_sizes_is_named_and_the_same_command_goes_on() {
             let script = format!("trap '' XFSZ; ulimit -f {blocks}; {}", bench.command(out));
             let output = bench.shell(&script);
             if output.status.success() {
-                assert_same(&files(out), &expected);
+                assert_same(out, &expected, &format!("{blocks} blocks"));
                 continue;
             }
             refusals += 1;
@@ -128,14 +105,14 @@ fn a_limit_of_file_sizes_is_named_and_the_same_command_goes_on() {
             if out == &alone {
                 let output = bench.shell(&bench.command(out));
                 assert!(output.status.success(), "{}", stderr(&output));
-                assert_same(&files(out), &expected);
+                assert_same(out, &expected, &format!("after {blocks} blocks"));
             }
         }
     }
     assert!(refusals >= 8, "the limits were met ({refusals} refusals)");
     let output = bench.shell(&bench.command(&out));
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_same(&files(&out), &expected);
+    assert_same(&out, &expected, "without a limit");
 }
 
 /// Runs a script as root of its own mount namespace; none where the system does not allow that.
@@ -183,7 +160,7 @@ fn a_full_disk_is_named_and_the_same_command_goes_on() {
         let Some(output) = in_namespace(&bench, &script) else { return };
         assert_refused(&output, &out, "free some space");
         assert!(stderr(&output).contains("No space left on device"), "{}", stderr(&output));
-        assert_same(&files(&copy), &expected);
+        assert_same(&copy, &expected, &format!("{kib} KiB"));
     }
 }
 
@@ -245,5 +222,5 @@ fn another_collection_is_left_alone() {
     let output = bench.shell(&format!("{} --max-pixels 1000000", bench.command(&out)));
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("nothing was changed"), "{}", stderr(&output));
-    assert_same(&files(&out), &before);
+    assert_same(&out, &before, "refused");
 }

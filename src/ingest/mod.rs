@@ -35,6 +35,7 @@ use crate::metric::{METRICS, Metric};
 use crate::model::Model;
 use crate::picture::Limits;
 use crate::segment::{Listed, RowEncoding, Segment};
+use crate::storage;
 use journal::Journal;
 use pipeline::Spooling;
 use serde_json::{Map, Value};
@@ -306,7 +307,7 @@ fn unchanged(
     }
     let list = options.out.join(&manifest.rejects.name);
     let rejects = journal::read_rejects(&list)?;
-    let listed_ns = std::fs::metadata(&list).map_or(i64::MAX, |about| source::modified_ns(&about));
+    let listed_ns = std::fs::metadata(&list).map_or(i64::MAX, |about| storage::modified_ns(&about));
     let listed: HashSet<&str> = rejects.iter().map(|reject| reject.path.as_str()).collect();
     let rejected = |path: &[u8]| listed.contains(&*String::from_utf8_lossy(path));
     let new = sources.files.iter().filter(|file| {

@@ -1,15 +1,13 @@
 //! Which files: folders, files, patterns and lists become one sorted list with paths relative to a common root.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::path::{Component, Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use walkdir::WalkDir;
 
 use super::{IngestError, Reject};
 use crate::collection::{bytes_of_path, common_root};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, modified_ns};
 
 /// Extensions that are looked at in folders. Files named on the command line are always looked at.
 const EXTENSIONS: [&str; 11] =
@@ -173,12 +171,6 @@ impl Found {
         let rejects = self.rejects.into_iter().map(shown).collect();
         Sources { files, others: self.others, rejects, inputs: self.inputs, root }
     }
-}
-
-/// Modification time, nanoseconds since 1970; 0 where the system does not say.
-pub(super) fn modified_ns(about: &Metadata) -> i64 {
-    let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    modified.map_or(0, |since| since.as_nanos() as i64)
 }
 
 /// Absolute and plain: what two ways to write a path have in common.

@@ -10,13 +10,21 @@ pub mod fault;
 mod lock;
 mod map;
 
+use std::fs::Metadata;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 pub use append::AppendFile;
 pub use atomic::{NewFile, discard_dir, is_discarded, is_unfinished_only, remove_unfinished, write_atomic};
 pub use error::StorageError;
 pub use lock::WriterLock;
 pub use map::Map;
+
+/// Modification time, nanoseconds since 1970; 0 where the system does not say.
+pub fn modified_ns(about: &Metadata) -> i64 {
+    let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    modified.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
 
 /// Makes a folder and its parents, and makes their names durable: a synced file in a folder that a power cut takes away
 /// is lost all the same.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use patchdex_format::{FORMAT_VERSION, Manifest, ModelBinding, SegmentEntry, ViewPlan};
 use serde_json::Value;
@@ -16,7 +15,7 @@ use crate::exchange::{ParquetPatches, PatchBlock, VectorFile};
 use crate::index::RowKind;
 use crate::metric::Metric;
 use crate::segment::RowEncoding;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, modified_ns};
 
 /// What is made of the vectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -161,11 +160,10 @@ struct Version {
 impl Version {
     fn of(file: &Path) -> Result<Self, StorageError> {
         let about = std::fs::metadata(file).map_err(StorageError::at("read", file))?;
-        let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Ok(Self {
             path: std::path::absolute(file).map_err(StorageError::at("read", file))?,
             bytes: about.len(),
-            modified_ns: modified.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+            modified_ns: modified_ns(&about),
         })
     }
 
