@@ -179,7 +179,7 @@ fn listed(number: usize, place: usize) -> Listed {
         // Sorted as they are numbered within a segment, as `index` leaves them.
         path: format!("made/{:02}/{number:09}.jpg", number % 100).into_bytes(),
         row: ImageRow { width_px, height_px, content, ..bytemuck::Zeroable::zeroed() },
-        views: vec![view],
+        views: [view].into(),
         metadata: serde_json::Map::new(),
     }
 }

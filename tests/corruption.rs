@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use patchdex::collection::{Collection, verify};
@@ -460,6 +461,9 @@ fn images_share_views_only_as_copies_do() {
     let views = [view, ViewRow { first_patch: 4, ..view }];
     forge(&copy, &[first, second], &views, b"a.jpgb.jpg");
     assert!(read_all(copy.path(), "a copy").verify.is_empty());
+    // Any number of copies of any number of views takes no more room than the table.
+    let listed = Collection::open(copy.path()).unwrap().segments()[0].listed().unwrap();
+    assert!(Arc::ptr_eq(&listed[0].views, &listed[1].views));
     for second in [
         ImageRow { same_as: 1, ..second },
         ImageRow { content: [1; 32], ..second },

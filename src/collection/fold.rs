@@ -86,15 +86,17 @@ impl<'a> Fold<'a> {
         for (part, mut image) in order {
             if seen.insert(image.row.content) {
                 let mut open: Option<Run> = None;
-                for view in &mut image.views {
+                let moved = image.views.iter().map(|view| {
                     let (first, count) = (view.first_patch as usize, view.patches() as usize);
-                    *view = ViewRow { first_patch: patches, ..*view };
+                    let view = ViewRow { first_patch: patches, ..*view };
                     patches += count as u64;
                     match &mut open {
                         Some(run) if run.first + run.count == first => run.count += count,
                         _ => runs.extend(open.replace(Run { part, first, count })),
                     }
-                }
+                    view
+                });
+                image.views = moved.collect();
                 runs.extend(open);
             }
             listed.push(image);

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use patchdex_format::{
     ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, Manifest, SegmentEntry, ViewRow,
@@ -176,9 +177,9 @@ fn listed(
     images: &[(&Record, &Embedded)],
     metadata_of: &dyn Fn(&[u8]) -> serde_json::Map<String, Value>,
 ) -> Vec<Listed> {
-    let mut places: HashMap<&str, Vec<ViewRow>> = HashMap::new();
+    let mut places: HashMap<&str, Arc<[ViewRow]>> = HashMap::new();
     let mut first_patch = 0;
-    let mut views_of = |image: &Embedded| -> Vec<ViewRow> {
+    let mut views_of = |image: &Embedded| -> Arc<[ViewRow]> {
         let place = |view: &ViewRecord| {
             let row = ViewRow {
                 first_patch,

@@ -1,7 +1,7 @@
 //! An open segment: maps of its files, images with their views, vectors in place. Opening reads no vectors.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use half::f16;
 use patchdex_format::{
@@ -184,16 +184,21 @@ impl Segment {
     /// Damage in the tables.
     pub fn listed(&self) -> Result<Vec<Listed>, OpenSegmentError> {
         let metadata = self.metadata()?;
-        let listed = |image: Result<ImageView<'_>, OpenSegmentError>| {
+        let mut listed: Vec<Listed> = Vec::with_capacity(self.image_count());
+        for image in self.images() {
             let image = image?;
-            Ok(Listed {
+            listed.push(Listed {
                 path: image.path.to_vec(),
                 row: *image.row,
-                views: image.views.to_vec(),
+                // A copy comes after the image whose views it shares.
+                views: match listed.get(image.row.same_as as usize) {
+                    Some(first) => Arc::clone(&first.views),
+                    None => image.views.into(),
+                },
                 metadata: metadata.map(|table| table.row(image.index)).unwrap_or_default(),
-            })
-        };
-        self.images().map(listed).collect()
+            });
+        }
+        Ok(listed)
     }
 
     /// What the user said about the images, a row each; none where nothing was said. Read once, every byte against its

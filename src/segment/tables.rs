@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use patchdex_format::{FileEntry, ImageRow, ImageTableWriter, MetadataWriter, ViewRow};
 use serde_json::{Map, Value};
@@ -16,8 +17,9 @@ pub struct Listed {
     pub path: Vec<u8>,
     /// Size, times and content; the table fills in the rest.
     pub row: ImageRow,
-    /// Its patches; of images with the same content, those of the first are listed for all.
-    pub views: Vec<ViewRow>,
+    /// Its patches; of images with the same content, those of the first are listed for all. Shared, so that any number
+    /// of copies takes no more room than a table of them.
+    pub views: Arc<[ViewRow]>,
     /// What the user said about it; empty where nothing was said.
     pub metadata: Map<String, Value>,
 }

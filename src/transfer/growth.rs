@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use patchdex_format::{ContainerWriter, Element, SegmentEntry, ViewRow};
 
@@ -72,12 +73,12 @@ impl<'a> Growth<'a> {
     pub fn end_image(&mut self, mut image: Listed) -> Result<(), TransferError> {
         match self.contents.get(&image.row.content) {
             Some(&first) => {
-                image.views.clone_from(&self.listed[first].views);
+                image.views = Arc::clone(&self.listed[first].views);
                 self.waiting = (Vec::new(), Vec::new());
             }
             None => {
-                let place = |view: &mut ViewRow| view.first_patch += self.before;
-                image.views.iter_mut().for_each(place);
+                let place = |view: &ViewRow| ViewRow { first_patch: view.first_patch + self.before, ..*view };
+                image.views = image.views.iter().map(place).collect();
                 self.contents.insert(image.row.content, self.listed.len());
                 self.write_waiting()?;
             }

@@ -206,7 +206,7 @@ impl Incoming {
         let said = columns.iter().zip(self.metadata);
         let metadata: Map<String, Value> =
             said.filter_map(|(column, value)| Some((column.name.clone(), value?))).collect();
-        Listed { path: self.name.into_bytes(), row, views, metadata }
+        Listed { path: self.name.into_bytes(), row, views: views.into(), metadata }
     }
 }
 
