@@ -15,7 +15,7 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use half::f16;
-use patchdex::index::{ExactIndex, PatchIndex, Vectors, similarities};
+use patchdex::index::{Effort, ExactIndex, PatchIndex, Vectors, similarities};
 use patchdex::metric::Kernels;
 use rayon::prelude::*;
 
@@ -80,7 +80,9 @@ fn bandwidth() {
         for (_, vectors) in kinds {
             let index = ExactIndex { vectors, dim: DIM };
             let (pool, query) = (&pool, &query);
-            sides.push(Box::new(move || ratio::timed(|| pool.install(|| index.search(query, NEIGHBOURS)))));
+            sides.push(Box::new(move || {
+                ratio::timed(|| pool.install(|| index.search(query, NEIGHBOURS, Effort::default())))
+            }));
         }
         let mut sides: Vec<&mut dyn FnMut() -> Duration> =
             sides.iter_mut().map(|side| side as &mut dyn FnMut() -> Duration).collect();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytemuck::Zeroable;
 use patchdex::collection::{Collection, verify};
 use patchdex::core::{Fault, Kind};
-use patchdex::index::{ExactIndex, PatchIndex};
+use patchdex::index::{Effort, ExactIndex, PatchIndex};
 use patchdex::segment::Depth;
 use patchdex_format::{
     ContainerWriter, Element, FileEntry, ImageRow, ImageTable, Layout, Manifest, PreparationEntry, ViewRow,
@@ -143,7 +143,7 @@ fn reading(folder: &Path) -> Vec<String> {
         }
         let (vectors, dim) = (segment.vectors(), segment.dim());
         let query: Vec<f32> = (0..dim).map(|at| (at as f32).sin()).collect();
-        let top = ExactIndex { vectors, dim }.search(&query, 3);
+        let top = ExactIndex { vectors, dim }.search(&query, 3, Effort::default());
         assert!(top.iter().all(|neighbour| neighbour.row < segment.patch_count() as u64));
     }
     found

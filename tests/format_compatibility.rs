@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use patchdex::collection::{Collection, verify};
-use patchdex::index::{ExactIndex, PatchIndex};
+use patchdex::index::{Effort, ExactIndex, PatchIndex};
 use patchdex::metric::METRICS;
 use patchdex::segment::{Depth, FileRole, Segment};
 use patchdex_format::{Element, FORMAT_VERSION, OLDEST_VERSION};
@@ -91,7 +91,7 @@ fn search(segment: &Segment, row: usize, k: usize) -> Vec<(u64, f32)> {
     let (vectors, dim) = (segment.vectors(), segment.dim());
     let mut query = vec![0.0; dim];
     vectors.widen(dim, row, &mut query);
-    let found = ExactIndex { vectors, dim }.search(&query, k);
+    let found = ExactIndex { vectors, dim }.search(&query, k, Effort::default());
     found.iter().map(|neighbour| (neighbour.row, neighbour.similarity)).collect()
 }
 

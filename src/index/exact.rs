@@ -8,7 +8,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::{Neighbour, PatchIndex, TopK, Vectors};
+use super::{Effort, Neighbour, PatchIndex, TopK, Vectors};
 
 /// Rows between which the work may be divided.
 const TASK_ROWS: usize = 4096;
@@ -25,7 +25,7 @@ pub struct ExactIndex<'a> {
 }
 
 impl PatchIndex for ExactIndex<'_> {
-    fn search(&self, query: &[f32], k: usize) -> Vec<Neighbour> {
+    fn search(&self, query: &[f32], k: usize, _: Effort) -> Vec<Neighbour> {
         assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
         let rows = self.vectors.len(self.dim);
         (0..rows.div_ceil(TASK_ROWS))
@@ -37,12 +37,21 @@ impl PatchIndex for ExactIndex<'_> {
             .reduce(|| TopK::new(k), TopK::merge)
             .into_vec()
     }
+
+    fn search_many(&self, queries: &[f32], k: usize, _: Effort) -> Vec<Vec<Neighbour>> {
+        let all = 0..self.vectors.len(self.dim);
+        self.search_rows(queries, std::slice::from_ref(&all), k)
+    }
+
+    fn size_bytes(&self) -> usize {
+        0
+    }
 }
 
 impl ExactIndex<'_> {
     /// For each of `queries` (rows of `dim` numbers) its `k` best of `rows`, as a search gives them. A block of rows is
     /// read once for all queries.
-    pub fn search_many(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
+    pub fn search_rows(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
         let count = queries.len() / self.dim;
         let none = || vec![TopK::new(k); count];
         let tasks: Vec<Range<usize>> = rows
@@ -116,10 +125,10 @@ mod tests {
             let count = rows.len() / 4;
             let (cut, after) = (cut.min(count), (cut + gap).min(count));
             let queries = [1.0, -0.5, 0.25, 2.0, -1.0, 0.0, 3.0, 0.5];
-            let found = index.search_many(&queries, &[0..cut, after..count], k);
+            let found = index.search_rows(&queries, &[0..cut, after..count], k);
             for (query, found) in queries.chunks_exact(4).zip(found) {
                 let inside = |found: &Neighbour| !(cut..after).contains(&(found.row as usize));
-                let mut expected = index.search(query, count);
+                let mut expected = index.search(query, count, Effort::default());
                 expected.retain(inside);
                 expected.truncate(k);
                 prop_assert_eq!(found, expected);

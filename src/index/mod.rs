@@ -2,30 +2,77 @@
 //! Knows rows of numbers only: no files, images or segments.
 
 mod exact;
+mod hnsw;
+mod row_set;
 mod rows;
 mod topk;
 
 pub use exact::{ExactIndex, similarities};
+pub use hnsw::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters, Proof};
+pub use row_set::RowSet;
 pub use rows::{RowKind, Vectors};
 pub use topk::{Neighbour, TopK};
 
-/// A searchable set of vectors.
+/// How hard an approximate index looks. The exact one takes no notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Nodes that a walk keeps in view.
+    pub ef: usize,
+    /// The best of them, as codes tell, that are scored by their vectors.
+    pub rescored: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { ef: 64, rescored: 32 }
+    }
+}
+
+/// A searchable set of vectors. Answers are the same for any number of threads.
 pub trait PatchIndex: Sync {
     /// The `k` vectors most similar to `query`, best first; of equal ones the lower row first.
-    fn search(&self, query: &[f32], k: usize) -> Vec<Neighbour>;
+    fn search(&self, query: &[f32], k: usize, effort: Effort) -> Vec<Neighbour>;
+
+    /// The same for each of `queries`, on all threads of the calling one's rayon pool.
+    fn search_many(&self, queries: &[f32], k: usize, effort: Effort) -> Vec<Vec<Neighbour>>;
+
+    /// Bytes that it holds beside the vectors.
+    fn size_bytes(&self) -> usize;
 }
 
 /// A kind of index.
 pub struct IndexKind {
     /// Name on the command line.
     pub name: &'static str,
-    /// Opens it over stored vectors of `dim` numbers.
-    pub open: for<'a> fn(vectors: Vectors<'a>, dim: usize) -> Box<dyn PatchIndex + 'a>,
+    /// Whether it finds all neighbours, whatever the effort.
+    pub is_exact: bool,
+    /// Builds it over stored vectors of `dim` numbers.
+    pub build: for<'a> fn(Vectors<'a>, dim: usize, &HnswParameters) -> Box<dyn PatchIndex + 'a>,
 }
 
 /// Every kind. The first is the truth that others are judged against.
-pub const INDEX_KINDS: [IndexKind; 1] =
-    [IndexKind { name: "exact", open: |vectors, dim| Box::new(ExactIndex { vectors, dim }) }];
+pub const INDEX_KINDS: [IndexKind; 2] = [
+    IndexKind {
+        name: "exact",
+        is_exact: true,
+        build: |vectors, dim, _| Box::new(ExactIndex { vectors, dim }),
+    },
+    IndexKind {
+        name: "hnsw",
+        is_exact: false,
+        build: |vectors, dim, parameters| {
+            let graph = Graph::build(vectors, dim, parameters);
+            Box::new(HnswIndex { graph, vectors, dim })
+        },
+    },
+];
+
+impl IndexKind {
+    /// The kind called `name`.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        INDEX_KINDS.iter().find(|kind| kind.name == name)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -40,6 +87,7 @@ mod tests {
         ) {
             let rows: Vec<f32> = values[..values.len() / 4 * 4].iter().map(|&v| f32::from(v)).collect();
             let query = [1.0, -0.5, 0.25, 2.0];
+            let expected_rows = rows.len() / 4;
             let mut expected: Vec<(f32, u64)> = rows
                 .chunks_exact(4)
                 .map(|row| row.iter().zip(query).map(|(a, b)| a * b).sum())
@@ -48,7 +96,12 @@ mod tests {
             expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             expected.truncate(k);
             for kind in &INDEX_KINDS {
-                let found = (kind.open)(Vectors::F32(&rows), 4).search(&query, k);
+                // With as much effort as there are rows, no kind may miss one.
+                let effort = Effort { ef: expected_rows, rescored: expected_rows };
+                let index = (kind.build)(Vectors::F32(&rows), 4, &HnswParameters::default());
+                let found = index.search(&query, k, effort);
+                let many = index.search_many(&query, k, effort);
+                prop_assert_eq!(many, std::slice::from_ref(&found), "{}", kind.name);
                 let found: Vec<(f32, u64)> = found.iter().map(|n| (n.similarity, n.row)).collect();
                 prop_assert_eq!(&found, &expected, "{}", kind.name);
             }
@@ -58,12 +111,14 @@ mod tests {
     #[test]
     fn every_kind_gives_the_same_for_any_number_of_threads() {
         let rows: Vec<f32> =
-            (0..40_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as f32 / 4096.0).collect();
+            (0..16_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as f32 / 4096.0).collect();
         for kind in &INDEX_KINDS {
-            let index = (kind.open)(Vectors::F32(&rows), 4);
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| index.search(&[0.3, -0.7, 0.2, 0.1], 25))
+                pool.install(|| {
+                    let index = (kind.build)(Vectors::F32(&rows), 4, &HnswParameters::default());
+                    index.search(&[0.3, -0.7, 0.2, 0.1], 25, Effort { ef: 50, rescored: 30 })
+                })
             };
             assert_eq!(with(1), with(2), "{}", kind.name);
             assert_eq!(with(1), with(7), "{}", kind.name);

@@ -5,6 +5,7 @@ use half::slice::HalfFloatSliceExt;
 use patchdex_format::Element;
 
 use crate::metric::Kernels;
+use crate::metric::kernels::prefetch;
 
 /// Element kinds that vectors can be stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,16 @@ impl Vectors<'_> {
                     row.iter().zip(out).for_each(|(&v, out)| *out = f32::from(v) * scale);
                 }
             }
+        }
+    }
+
+    /// Asks for a row, to be scored soon.
+    pub fn prefetch(&self, dim: usize, row: usize) {
+        let range = row * dim..(row + 1) * dim;
+        match self {
+            Vectors::F32(rows) => prefetch(&rows[range]),
+            Vectors::F16(rows) => prefetch(&rows[range]),
+            Vectors::I8(rows, _) => prefetch(&rows[range]),
         }
     }
 

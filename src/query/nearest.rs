@@ -109,7 +109,7 @@ impl<'a> VectorSearch<'a> {
         let mut found: Vec<Vec<Nearest>> = vec![Vec::new(); batch.len() / dim];
         for (segment, searched) in self.collection.segments().iter().zip(&self.segments) {
             let index = ExactIndex { vectors: segment.vectors(), dim };
-            let best = index.search_many(batch, &searched.runs, k);
+            let best = index.search_rows(batch, &searched.runs, k);
             for (found, best) in found.iter_mut().zip(best) {
                 found.extend(best.into_iter().filter_map(|neighbour| searched.nearest(neighbour)));
             }

@@ -22,6 +22,32 @@ pub struct Kernels {
     pub dot_i8: fn(query: &[f32], rows: &[i8], scores: &mut [f32]),
     /// Widens half precision to single.
     pub widen_f16: fn(from: &[f16], to: &mut [f32]),
+    /// Dot products of a query of whole numbers with the rows `ids` of a matrix of codes, whose rows have
+    /// `query.len()` numbers, a multiple of [`CODE_LANES`]. Exact, hence the same on every CPU, while Σ|query| · 128
+    /// stays below 2³¹. A row outside the matrix panics.
+    pub dot_codes: DotCodes,
+}
+
+/// The type of [`Kernels::dot_codes`].
+pub type DotCodes = fn(query: &[i16], codes: &[i8], ids: &[u32], scores: &mut [i32]);
+
+/// Codes have a multiple of this many numbers, so that no kernel has a tail and rows start on cache lines.
+pub const CODE_LANES: usize = 64;
+
+/// Asks for the cache lines of `row`, to be read soon.
+#[inline]
+pub fn prefetch<T>(row: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    x86::prefetch(row.as_ptr().cast(), size_of_val(row));
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
+/// That every one of `ids` is a row of `codes`, and has its score.
+fn check_codes(query: &[i16], codes: &[i8], ids: &[u32], scores: &[i32]) {
+    assert!(query.len().is_multiple_of(CODE_LANES) && ids.len() == scores.len(), "one score per row");
+    let rows = codes.len() / query.len().max(1);
+    assert!(ids.iter().all(|&id| (id as usize) < rows), "rows of the matrix");
 }
 
 impl Kernels {
@@ -87,6 +113,43 @@ mod tests {
                 (kernels.widen_f16)(&halves, &mut widened);
                 prop_assert!(widened.iter().zip(&halves).all(|(w, h)| *w == h.to_f32()), "{} widen", kernels.name);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_agrees_on_codes(blocks in 1usize..13, rows in 1usize..9, seed in any::<u32>()) {
+            let dim = blocks * CODE_LANES;
+            let mut state = u64::from(seed) << 1 | 1;
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 40) as i32
+            };
+            let limit = i32::MAX / 128 / dim as i32;
+            let query: Vec<i16> = (0..dim).map(|_| (next() % (2 * limit.min(32_767)) - limit.min(32_767)) as i16).collect();
+            let codes: Vec<i8> = (0..rows * dim).map(|_| next() as i8).collect();
+            let ids: Vec<u32> = (0..rows as u32).rev().chain([0, 0]).collect();
+            let expected: Vec<i64> = ids
+                .iter()
+                .map(|&id| &codes[id as usize * dim..][..dim])
+                .map(|row| row.iter().zip(&query).map(|(&c, &q)| i64::from(c) * i64::from(q)).sum())
+                .collect();
+            for kernels in Kernels::available() {
+                let mut scores = vec![0; ids.len()];
+                (kernels.dot_codes)(&query, &codes, &ids, &mut scores);
+                let scores: Vec<i64> = scores.into_iter().map(i64::from).collect();
+                prop_assert_eq!(&scores, &expected, "{}", kernels.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_outside_the_matrix_is_not_read() {
+        for kernels in Kernels::available() {
+            let asked = std::panic::catch_unwind(|| {
+                (kernels.dot_codes)(&[1; CODE_LANES], &[1; 2 * CODE_LANES], &[0, 2], &mut [0; 2]);
+            });
+            assert!(asked.is_err(), "{}", kernels.name);
         }
     }
 

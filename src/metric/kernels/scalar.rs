@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::Kernels;
+use super::{CODE_LANES, Kernels, check_codes};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -13,7 +13,24 @@ pub(super) static KERNELS: Kernels = Kernels {
         assert_eq!(from.len(), to.len(), "one number for each");
         from.iter().zip(to).for_each(|(half, wide)| *wide = half.to_f32());
     },
+    dot_codes: |query, codes, ids, scores| {
+        check_codes(query, codes, ids, scores);
+        for (&id, score) in ids.iter().zip(scores) {
+            *score = dot_code(query, &codes[id as usize * query.len()..][..query.len()]);
+        }
+    },
 };
+
+/// In lanes, so that the compiler finds the vector instructions of targets that have no kernels here (NEON).
+fn dot_code(query: &[i16], code: &[i8]) -> i32 {
+    let mut lanes = [0i32; 16];
+    for (query, code) in query.chunks_exact(CODE_LANES).zip(code.chunks_exact(CODE_LANES)) {
+        for at in 0..CODE_LANES {
+            lanes[at % 16] += i32::from(query[at]) * i32::from(code[at]);
+        }
+    }
+    lanes.iter().sum()
+}
 
 fn dot<T: Copy>(query: &[f32], rows: &[T], scores: &mut [f32], widen: impl Fn(T) -> f32) {
     assert_eq!(rows.len(), query.len() * scores.len(), "one score per row");

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::Kernels;
+use super::{Kernels, check_codes};
 
 /// The kernels that this CPU can run, best last.
 pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
@@ -13,7 +13,9 @@ pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c");
     let avx512 = avx2 && is_x86_feature_detected!("avx512f");
-    avx2.then_some(&AVX2).into_iter().chain(avx512.then_some(&AVX512))
+    let vnni = avx512 && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni");
+    let found = [(avx2, &AVX2), (avx512, &AVX512), (vnni, &VNNI)];
+    found.into_iter().filter_map(|(has, kernels)| has.then_some(kernels))
 }
 
 const CACHE_LINE_BYTES: usize = 64;
@@ -25,6 +27,15 @@ fn prefetch_behind<T: Widen>(row: &[T]) {
     for line in (0..size_of_val(row)).step_by(CACHE_LINE_BYTES) {
         // SAFETY: a prefetch gives no access; it may be of any address whatever.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line)) };
+    }
+}
+
+/// Asks for the cache lines of `bytes` bytes from `at`.
+#[inline]
+pub(super) fn prefetch(at: *const i8, bytes: usize) {
+    for line in (0..bytes).step_by(CACHE_LINE_BYTES) {
+        // SAFETY: a prefetch gives no access; it may be of any address whatever.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line)) };
     }
 }
 
@@ -59,6 +70,12 @@ static AVX2: Kernels = Kernels {
         // SAFETY: `available` hands these kernels out only after the CPU was found to have the features.
         unsafe { avx2::widen(from, to) }
     },
+    dot_codes: |query, codes, ids, scores| {
+        check_codes(query, codes, ids, scores);
+        // SAFETY: `available` hands these kernels out only after the CPU was found to have the features; the rows were
+        // found to be in the matrix.
+        unsafe { avx2::dot_codes(query, codes, ids, scores) }
+    },
 };
 
 static AVX512: Kernels = Kernels {
@@ -67,6 +84,18 @@ static AVX512: Kernels = Kernels {
     dot_f16: kernel!("avx512f,avx2,fma,f16c", avx512::dot::<f16>, f16),
     dot_i8: kernel!("avx512f,avx2,fma,f16c", avx512::dot::<i8>, i8),
     widen_f16: AVX2.widen_f16,
+    dot_codes: AVX2.dot_codes,
+};
+
+static VNNI: Kernels = Kernels {
+    name: "avx512-vnni",
+    dot_codes: |query, codes, ids, scores| {
+        check_codes(query, codes, ids, scores);
+        // SAFETY: `available` hands these kernels out only after the CPU was found to have the features; the rows were
+        // found to be in the matrix.
+        unsafe { avx512::dot_codes(query, codes, ids, scores) }
+    },
+    ..AVX512
 };
 
 /// What can be loaded and widened to `f32`. The pointers must be readable for 8 or 16 elements.
@@ -213,6 +242,43 @@ mod avx2 {
         total(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[0], sums[1]))) + rest as f32
     }
 
+    /// Two rows at a time share the loads of the query.
+    ///
+    /// # Safety
+    /// Every one of `ids` is a row of `codes`; rows have `query.len()` numbers, a multiple of 64.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) unsafe fn dot_codes(query: &[i16], codes: &[i8], ids: &[u32], scores: &mut [i32]) {
+        let row = |id: u32| codes.as_ptr().wrapping_add(id as usize * query.len());
+        let product = |q: __m256i, row: *const i8, sum: __m256i| {
+            // SAFETY: the row has 16 more numbers here.
+            let code = _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(row.cast()) });
+            _mm256_add_epi32(sum, _mm256_madd_epi16(q, code))
+        };
+        for (ids, scores) in ids.chunks(2).zip(scores.chunks_mut(2)) {
+            let (a, b) = (row(ids[0]), row(ids[ids.len() - 1]));
+            let mut sums = [_mm256_setzero_si256(); 4];
+            for at in (0..query.len()).step_by(32) {
+                let q = query.as_ptr().wrapping_add(at);
+                // SAFETY: at + 32 <= query.len().
+                let (q0, q1) =
+                    unsafe { (_mm256_loadu_si256(q.cast()), _mm256_loadu_si256(q.wrapping_add(16).cast())) };
+                sums[0] = product(q0, a.wrapping_add(at), sums[0]);
+                sums[1] = product(q0, b.wrapping_add(at), sums[1]);
+                sums[2] = product(q1, a.wrapping_add(at + 16), sums[2]);
+                sums[3] = product(q1, b.wrapping_add(at + 16), sums[3]);
+            }
+            // [a a b b] of one half, then of both halves, then [a b a b].
+            let pairs =
+                _mm256_hadd_epi32(_mm256_add_epi32(sums[0], sums[2]), _mm256_add_epi32(sums[1], sums[3]));
+            let both = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs));
+            let totals = _mm_hadd_epi32(both, both);
+            scores[0] = _mm_cvtsi128_si32(totals);
+            if let Some(second) = scores.get_mut(1) {
+                *second = _mm_extract_epi32::<1>(totals);
+            }
+        }
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn total(sum: __m256) -> f32 {
@@ -262,5 +328,26 @@ mod avx512 {
         }
         let sum = _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]));
         _mm512_reduce_add_ps(sum) + tail(query, row, lanes * 16)
+    }
+
+    /// # Safety
+    /// Every one of `ids` is a row of `codes`; rows have `query.len()` numbers, a multiple of 64.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
+    pub(super) unsafe fn dot_codes(query: &[i16], codes: &[i8], ids: &[u32], scores: &mut [i32]) {
+        let product = |q: *const i16, row: *const i8, sum: __m512i| {
+            // SAFETY: query and row have 32 more numbers here.
+            let (q, code) = unsafe { (_mm512_loadu_si512(q.cast()), _mm256_loadu_si256(row.cast())) };
+            _mm512_dpwssd_epi32(sum, q, _mm512_cvtepi8_epi16(code))
+        };
+        for (&id, score) in ids.iter().zip(scores) {
+            let row = codes.as_ptr().wrapping_add(id as usize * query.len());
+            let mut sums = [_mm512_setzero_si512(); 2];
+            for at in (0..query.len()).step_by(64) {
+                let (q, row) = (query.as_ptr().wrapping_add(at), row.wrapping_add(at));
+                sums[0] = product(q, row, sums[0]);
+                sums[1] = product(q.wrapping_add(32), row.wrapping_add(32), sums[1]);
+            }
+            *score = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]));
+        }
     }
 }

@@ -1,0 +1,93 @@
+//! Codes: what a graph compares instead of vectors. One signed byte a number, centred on the vectors' mean, in one
+//! scale for all: products of codes are whole numbers, the same on every CPU, and need nothing else of memory.
+
+use rayon::prelude::*;
+
+use crate::index::Vectors;
+use crate::metric::kernels::CODE_LANES;
+
+/// Rows whose numbers the scale is taken from.
+const SAMPLE_ROWS: usize = 10_000;
+/// Rows that one task sums up. Fixed, so that sums do not depend on the threads.
+const BLOCK_ROWS: usize = 4096;
+/// Share of the numbers that are cut off at ±127: a few outliers would coarsen all others.
+const CLIPPED_SHARE: f64 = 1e-4;
+
+/// How vectors become codes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codebook {
+    /// The mean of the vectors: differences from it are coded.
+    pub mean: Vec<f32>,
+    /// What one step of a code stands for.
+    pub scale: f32,
+}
+
+impl Codebook {
+    /// A codebook for `vectors`, rows of `dim` numbers.
+    pub fn fit(vectors: Vectors<'_>, dim: usize) -> Self {
+        let rows = vectors.len(dim);
+        let sums: Vec<Vec<f64>> = (0..rows.div_ceil(BLOCK_ROWS))
+            .into_par_iter()
+            .map(|block| {
+                let first = block * BLOCK_ROWS;
+                let mut wide = vec![0.0f32; BLOCK_ROWS.min(rows - first) * dim];
+                vectors.widen(dim, first, &mut wide);
+                let mut sums = vec![0.0f64; dim];
+                for row in wide.chunks_exact(dim) {
+                    sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v));
+                }
+                sums
+            })
+            .collect();
+        let mean: Vec<f32> = (0..dim)
+            .map(|at| (sums.iter().map(|block| block[at]).sum::<f64>() / rows.max(1) as f64) as f32)
+            .collect();
+        let mut row = vec![0.0f32; dim];
+        let mut spread = Vec::new();
+        for at in (0..rows).step_by(rows.div_ceil(SAMPLE_ROWS).max(1)) {
+            vectors.widen(dim, at, &mut row);
+            spread.extend(row.iter().zip(&mean).map(|(v, mean)| (v - mean).abs()));
+        }
+        let largest = (spread.len() as f64 * (1.0 - CLIPPED_SHARE)) as usize;
+        let largest = match spread.is_empty() {
+            true => 0.0,
+            false => *spread.select_nth_unstable_by(largest, f32::total_cmp).1,
+        };
+        let scale = if largest > 0.0 && largest.is_finite() { largest / 127.0 } else { 1.0 };
+        Self { mean, scale }
+    }
+
+    /// Numbers in a code: those of a vector, filled up with zeros.
+    pub fn code_dim(&self) -> usize {
+        self.mean.len().next_multiple_of(CODE_LANES)
+    }
+
+    /// Codes of the vectors `rows`, in that order: `rows.len()` × [`Codebook::code_dim`].
+    pub fn encode(&self, vectors: Vectors<'_>, rows: &[u32]) -> Vec<i8> {
+        let dim = self.mean.len();
+        let mut codes = vec![0i8; rows.len() * self.code_dim()];
+        codes.par_chunks_exact_mut(self.code_dim()).zip(rows).for_each_init(
+            || vec![0.0f32; dim],
+            |wide, (code, &row)| {
+                vectors.widen(dim, row as usize, wide);
+                for ((code, v), mean) in code.iter_mut().zip(wide.iter()).zip(&self.mean) {
+                    *code = ((v - mean) / self.scale).round().clamp(-127.0, 127.0) as i8;
+                }
+            },
+        );
+        codes
+    }
+
+    /// A query in whole numbers for products with codes, into `out`: as fine as [`Kernels::dot_codes`] allows. Scores
+    /// order vectors as dot products with the query do, since its product with the mean is the same for all.
+    ///
+    /// [`Kernels::dot_codes`]: crate::metric::Kernels
+    pub fn query(&self, query: &[f32], out: &mut Vec<i16>) {
+        let finest = (i32::MAX / 128 / self.code_dim() as i32).min(i32::from(i16::MAX)) as f32;
+        let largest = query.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        let scale = if largest > 0.0 && largest.is_finite() { finest / largest } else { 0.0 };
+        out.clear();
+        out.extend(query.iter().map(|v| (v * scale).round_ties_even() as i16));
+        out.resize(self.code_dim(), 0);
+    }
+}

@@ -1,0 +1,68 @@
+//! Reachability: after this every node of the bottom layer can be reached from the first one. Graphs that grow node by
+//! node leave some that no list leads to (hnsw_rs, hnswlib and FAISS alike); no search finds those at any effort.
+
+use super::layers::Layers;
+use super::points::Points;
+use super::search::{Layer, NO_LINK, Walker};
+
+/// Gives every node that cannot be reached a place in the list of the nearest one that can. Gives their number.
+pub(super) fn connect(points: &Points<'_>, layers: &mut Layers, ef: usize) -> usize {
+    let degree = layers.degree;
+    let Some(bottom) = layers.links.first_mut() else { return 0 };
+    let mut reached = vec![false; points.len()];
+    reach(bottom, degree, &mut reached, 0);
+    let (mut walker, mut query) = (Walker::default(), Vec::new());
+    let mut adopted = 0;
+    for node in 0..points.len() as u32 {
+        if reached[node as usize] {
+            continue;
+        }
+        points.query(node, &mut query);
+        let layer = Layer::of(points.codes, points.dim, bottom, degree);
+        // A walk from the first node sees none but those that are reached.
+        let found = walker.walk(layer, &query, Some(&points.lengths), 0, ef, ef);
+        let parent = found.first().map_or(0, |nearest| nearest.node());
+        adopt(bottom, degree, parent, node);
+        reach(bottom, degree, &mut reached, node);
+        adopted += 1;
+    }
+    adopted
+}
+
+/// Makes `child` a neighbour of `parent`. A full list gives up its last link, which the child takes over: what could be
+/// reached still can.
+fn adopt(links: &mut [u32], degree: usize, parent: u32, child: u32) {
+    let list = |node: u32| node as usize * degree..(node as usize + 1) * degree;
+    let given_up = push(&mut links[list(parent)], child);
+    if let Some(given_up) = given_up.filter(|&link| link != child) {
+        let children = &mut links[list(child)];
+        if !children.contains(&given_up) {
+            push(children, given_up);
+        }
+    }
+}
+
+/// Puts `link` into a list; gives the last link, which had to go, when the list was full.
+fn push(list: &mut [u32], link: u32) -> Option<u32> {
+    match list.iter().position(|&held| held == NO_LINK) {
+        Some(free) => {
+            list[free] = link;
+            None
+        }
+        None => list.last_mut().map(|last| std::mem::replace(last, link)),
+    }
+}
+
+/// Marks what can be reached from `start`.
+pub(super) fn reach(links: &[u32], degree: usize, reached: &mut [bool], start: u32) {
+    let mut open = vec![start];
+    while let Some(node) = open.pop() {
+        if std::mem::replace(&mut reached[node as usize], true) {
+            continue;
+        }
+        let list = &links[node as usize * degree..][..degree];
+        open.extend(
+            list.iter().take_while(|&&link| link != NO_LINK).filter(|&&link| !reached[link as usize]),
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! A graph, flat: arrays that are built in memory or lie in a mapped file, and are searched in place either way.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use patchdex_format::{ContainerWriter, Element, FormatError, Layout};
+
+use super::codes::Codebook;
+use super::connect::connect;
+use super::layers::{HnswParameters, Layers};
+use super::order::breadth_first;
+use super::points::Points;
+use super::search::{Layer, NO_LINK};
+use crate::index::Vectors;
+
+/// A graph over the codes of vectors. Nodes are in an order of their own, neighbours close together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph<'a> {
+    pub(super) codebook: Codebook,
+    /// Nodes × numbers of a code.
+    pub(super) codes: Cow<'a, [i8]>,
+    /// The row of the vectors that each node stands for.
+    pub(super) rows: Cow<'a, [u32]>,
+    /// Nodes × `degree`: the bottom layer.
+    pub(super) links: Cow<'a, [u32]>,
+    /// Nodes of the upper layers: entry *i* is the same in each of them.
+    pub(super) entries: Cow<'a, [u32]>,
+    /// Codes of the entries, as they are in `codes`: so that a descent reads few pages.
+    pub(super) entry_codes: Cow<'a, [i8]>,
+    /// Entries of each upper layer, from the lowest: an upper layer has the first so many.
+    pub(super) layer_sizes: Cow<'a, [u32]>,
+    /// The upper layers from the lowest, one after the other: entries × `degree`.
+    pub(super) entry_links: Cow<'a, [u32]>,
+    pub(super) degree: usize,
+}
+
+impl Graph<'static> {
+    /// Builds a graph over `vectors`, rows of `dim` numbers: the same bytes for any number of threads, on any machine.
+    pub fn build(vectors: Vectors<'_>, dim: usize, parameters: &HnswParameters) -> Self {
+        let codebook = Codebook::fit(vectors, dim);
+        let rows = shuffled(vectors.len(dim), parameters.seed);
+        let codes = codebook.encode(vectors, &rows);
+        let points = Points::new(&codes, codebook.code_dim());
+        let mut layers = (parameters.builder.build)(&points, parameters);
+        connect(&points, &mut layers, parameters.ef_construction);
+        drop(points);
+        Self::laid_out(codebook, &codes, &rows, &layers)
+    }
+
+    /// Puts the nodes into their final order.
+    fn laid_out(codebook: Codebook, codes: &[i8], rows: &[u32], layers: &Layers) -> Self {
+        let (dim, degree) = (codebook.code_dim(), layers.degree);
+        let (bottom, upper) = layers.links.split_first().map_or((&[][..], &[][..]), |(b, u)| (b, u));
+        let order = breadth_first(bottom, degree);
+        let mut places = vec![0u32; order.len()];
+        for (place, &node) in (0u32..).zip(&order) {
+            places[node as usize] = place;
+        }
+        let placed = |link: &u32| if *link == NO_LINK { NO_LINK } else { places[*link as usize] };
+        let entry_count = upper.first().map_or(1, |links| links.len() / degree).min(rows.len());
+        Self {
+            codes: order.iter().flat_map(|&node| &codes[node as usize * dim..][..dim]).copied().collect(),
+            rows: order.iter().map(|&node| rows[node as usize]).collect(),
+            links: order
+                .iter()
+                .flat_map(|&node| &bottom[node as usize * degree..][..degree])
+                .map(placed)
+                .collect(),
+            entries: places[..entry_count].to_vec().into(),
+            entry_codes: codes[..entry_count * dim].to_vec().into(),
+            layer_sizes: upper.iter().map(|links| (links.len() / degree) as u32).collect(),
+            entry_links: upper.concat().into(),
+            degree,
+            codebook,
+        }
+    }
+
+    /// Writes the sections of a graph's file.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn write<W: Write>(&self, writer: &mut ContainerWriter<W>) -> io::Result<()> {
+        let code_dim = self.codebook.code_dim() as u32;
+        writer.section("mean", Element::F32, self.codebook.mean.len() as u32, &self.codebook.mean)?;
+        writer.section("scale", Element::F32, 1, &[self.codebook.scale])?;
+        writer.section("codes", Element::I8, code_dim, &self.codes)?;
+        writer.section("rows", Element::U32, 1, &self.rows)?;
+        writer.section("links", Element::U32, self.degree as u32, &self.links)?;
+        writer.section("entries", Element::U32, 1, &self.entries)?;
+        writer.section("entry_codes", Element::I8, code_dim, &self.entry_codes)?;
+        writer.section("layer_sizes", Element::U32, 1, &self.layer_sizes)?;
+        writer.section("entry_links", Element::U32, self.degree as u32, &self.entry_links)
+    }
+}
+
+impl<'a> Graph<'a> {
+    /// The graph in the bytes of a file, in place. Small sections are read, the others are not.
+    ///
+    /// # Errors
+    /// Sections that are missing or do not fit together.
+    pub fn parse(layout: &Layout, bytes: &'a [u8], dim: usize) -> Result<Self, FormatError> {
+        let whole = |name| layout.slice::<u32>(bytes, name, Element::U32);
+        let codes = |name| layout.slice::<i8>(bytes, name, Element::I8);
+        let mean: &[f32] = layout.slice(bytes, "mean", Element::F32)?;
+        let scale: &[f32] = layout.slice(bytes, "scale", Element::F32)?;
+        let degree = layout.section("links")?.cols as usize;
+        let graph = Self {
+            codebook: Codebook { mean: mean.to_vec(), scale: scale.first().copied().unwrap_or(0.0) },
+            codes: codes("codes")?.into(),
+            rows: whole("rows")?.into(),
+            links: whole("links")?.into(),
+            entries: whole("entries")?.into(),
+            entry_codes: codes("entry_codes")?.into(),
+            layer_sizes: whole("layer_sizes")?.into(),
+            entry_links: whole("entry_links")?.into(),
+            degree,
+        };
+        match graph.fits_together(dim) {
+            true => Ok(graph),
+            false => Err(FormatError::structure("the sections of the graph do not fit together")),
+        }
+    }
+
+    /// Whether every array has the length that the others ask for. What they hold is checked as it is used.
+    fn fits_together(&self, dim: usize) -> bool {
+        let (code_dim, nodes, entries) = (self.codebook.code_dim(), self.rows.len(), self.entries.len());
+        let sizes = || self.layer_sizes.iter().map(|&size| size as usize);
+        dim > 0
+            && self.codebook.mean.len() == dim
+            && self.degree > 0
+            && nodes < NO_LINK as usize / 2
+            && self.codes.len() == nodes * code_dim
+            && self.links.len() == nodes * self.degree
+            && self.entry_codes.len() == entries * code_dim
+            && self.entries.is_empty() == self.rows.is_empty()
+            && self.entries.iter().all(|&entry| (entry as usize) < nodes)
+            && sizes().all(|size| (1..=entries).contains(&size))
+            && self.entry_links.len() == sizes().sum::<usize>() * self.degree
+    }
+
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes of all arrays.
+    pub fn size_bytes(&self) -> usize {
+        let whole = [&self.rows, &self.links, &self.entries, &self.layer_sizes, &self.entry_links];
+        self.codes.len() + self.entry_codes.len() + whole.iter().map(|array| array.len() * 4).sum::<usize>()
+    }
+
+    /// Links of a node on average.
+    pub fn mean_degree(&self) -> f64 {
+        self.links.iter().filter(|&&link| link != NO_LINK).count() as f64 / self.len().max(1) as f64
+    }
+
+    /// The layer of all nodes.
+    pub(super) fn bottom(&self) -> Layer<'_> {
+        Layer { codes: &self.codes, links: &self.links, degree: self.degree }
+    }
+
+    /// The upper layers from the top. Their nodes are positions in `entries`.
+    pub(super) fn upper(&self) -> impl Iterator<Item = Layer<'_>> {
+        let mut end = self.entry_links.len();
+        self.layer_sizes.iter().rev().map(move |&size| {
+            let start = end - size as usize * self.degree;
+            let links = &self.entry_links[start..end];
+            end = start;
+            Layer::of(&self.entry_codes, self.codebook.code_dim(), links, self.degree)
+        })
+    }
+}
+
+/// Numbers up to `count` in an order that `seed` chooses (Fisher and Yates; random numbers by SplitMix64).
+fn shuffled(count: usize, seed: u64) -> Vec<u32> {
+    let mut rows: Vec<u32> = (0..count as u32).collect();
+    let mut state = seed;
+    for at in (1..count).rev() {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        rows.swap(at, ((mixed ^ mixed >> 31) % (at as u64 + 1)) as usize);
+    }
+    rows
+}

@@ -1,0 +1,74 @@
+//! The layers of a graph as a builder leaves them, and who builds them. A builder is one file here and one line in
+//! [`BUILDERS`].
+
+use super::batch;
+use super::points::Points;
+
+/// How a graph is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HnswParameters {
+    /// Who builds it.
+    pub builder: GraphBuilder,
+    /// Half the number of links that a node has room for; upper layers have a node for every `m` of the layer below.
+    pub m: usize,
+    /// Nodes that are looked at for the neighbours of one.
+    pub ef_construction: usize,
+    /// Seed of the order in which nodes are inserted.
+    pub seed: u64,
+}
+
+impl Default for HnswParameters {
+    fn default() -> Self {
+        Self { builder: BUILDERS[0], m: 16, ef_construction: 200, seed: 0 }
+    }
+}
+
+impl HnswParameters {
+    /// Links that a node has room for.
+    pub fn degree(&self) -> usize {
+        2 * self.m
+    }
+}
+
+/// Links the points.
+#[derive(Clone, Copy, Debug)]
+pub struct GraphBuilder {
+    /// Name in the manifest and on the command line.
+    pub name: &'static str,
+    /// Builds the layers.
+    pub build: fn(&Points<'_>, &HnswParameters) -> Layers,
+}
+
+impl PartialEq for GraphBuilder {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for GraphBuilder {}
+
+/// Every builder. The first is the default.
+pub const BUILDERS: [GraphBuilder; 1] = [GraphBuilder { name: "batch", build: batch::build }];
+
+impl GraphBuilder {
+    /// The builder called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        BUILDERS.into_iter().find(|builder| builder.name == name)
+    }
+}
+
+/// Links of each layer. All layers are of the same nodes: an upper one has the first so many of them.
+pub struct Layers {
+    /// From the bottom, which has every node, to the top: nodes × `degree`.
+    pub(super) links: Vec<Vec<u32>>,
+    /// Links that a node has room for.
+    pub(super) degree: usize,
+}
+
+impl Layers {
+    /// Nodes of each layer, from the bottom.
+    pub(super) fn sizes(count: usize, m: usize) -> Vec<usize> {
+        let above = |size: &usize| Some(size / m.max(2)).filter(|&size| size > 1);
+        std::iter::successors(Some(count), above).collect()
+    }
+}

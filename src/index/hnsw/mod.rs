@@ -1,0 +1,19 @@
+//! HNSW (Malkov and Yashunin, TPAMI 2018): a graph over the vectors' codes, laid out flat and searched in place. Nodes are
+//! compared by whole numbers only, so that a graph and the walks through it are the same on every CPU; the vectors
+//! themselves are asked last.
+
+mod batch;
+mod codes;
+mod connect;
+mod graph;
+mod index;
+mod layers;
+mod order;
+mod points;
+mod proof;
+mod search;
+
+pub use graph::Graph;
+pub use index::HnswIndex;
+pub use layers::{BUILDERS, GraphBuilder, HnswParameters};
+pub use proof::Proof;

@@ -1,0 +1,108 @@
+//! What a builder sees: codes of nodes and the distances between them, in whole numbers.
+
+use rayon::prelude::*;
+
+use super::search::NO_LINK;
+use crate::metric::Kernels;
+
+/// Codes of the nodes of a graph to be. Their order is random: the first of them are the upper layers.
+pub struct Points<'a> {
+    /// Nodes × `dim`.
+    pub(super) codes: &'a [i8],
+    /// Numbers in a code.
+    pub(super) dim: usize,
+    /// Squared length of each code.
+    pub(super) lengths: Vec<i32>,
+}
+
+/// A node that may become a neighbour, with its squared distance; sorts by nearness, then by node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    pub distance: i32,
+    pub node: u32,
+}
+
+impl<'a> Points<'a> {
+    pub(super) fn new(codes: &'a [i8], dim: usize) -> Self {
+        let square = |code: &[i8]| code.iter().map(|&v| i32::from(v) * i32::from(v)).sum();
+        Self { codes, dim, lengths: codes.par_chunks_exact(dim).map(square).collect() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// The code of `node`, as a query.
+    pub(super) fn query(&self, node: u32, out: &mut Vec<i16>) {
+        let code = &self.codes[node as usize * self.dim..][..self.dim];
+        out.clear();
+        out.extend(code.iter().map(|&v| i16::from(v)));
+    }
+}
+
+/// Measures distances; keeps what it needs of memory for the next time.
+#[derive(Default)]
+pub(super) struct Ruler {
+    query: Vec<i16>,
+    products: Vec<i32>,
+}
+
+impl Ruler {
+    /// Squared distances of `node` from `others`, in their order.
+    pub fn distances<'a>(
+        &'a mut self,
+        points: &'a Points<'_>,
+        node: u32,
+        others: &'a [u32],
+    ) -> impl Iterator<Item = Candidate> + 'a {
+        points.query(node, &mut self.query);
+        self.products.resize(others.len(), 0);
+        (Kernels::best().dot_codes)(&self.query, points.codes, others, &mut self.products);
+        let length = points.lengths[node as usize];
+        others.iter().zip(&self.products).map(move |(&other, product)| Candidate {
+            distance: length + points.lengths[other as usize] - 2 * product,
+            node: other,
+        })
+    }
+}
+
+/// Chooses neighbours; keeps what it needs of memory for the next time.
+#[derive(Default)]
+pub(super) struct Chooser {
+    ruler: Ruler,
+    others: Vec<u32>,
+    open: Vec<Candidate>,
+}
+
+impl Chooser {
+    /// At most `degree` of `candidates` (nearest first) into `chosen`, such that none is nearer to an earlier chosen one
+    /// than to the node itself: links in different directions (Malkov and Yashunin, TPAMI 2018, algorithm 4).
+    pub fn choose(
+        &mut self,
+        points: &Points<'_>,
+        candidates: &[Candidate],
+        degree: usize,
+        chosen: &mut Vec<Candidate>,
+    ) {
+        let Self { ruler, others, open } = self;
+        chosen.clear();
+        open.clear();
+        open.extend_from_slice(candidates);
+        while let Some(&nearest) = open.first().filter(|_| chosen.len() < degree) {
+            chosen.push(nearest);
+            open.remove(0);
+            others.clear();
+            others.extend(open.iter().map(|candidate| candidate.node));
+            let mut between = ruler.distances(points, nearest.node, others);
+            open.retain(|candidate| {
+                between.next().is_some_and(|between| between.distance >= candidate.distance)
+            });
+        }
+    }
+}
+
+/// Puts `chosen` into the list of a node.
+pub(super) fn write_links(list: &mut [u32], chosen: &[Candidate]) {
+    list.fill(NO_LINK);
+    list.iter_mut().zip(chosen).for_each(|(link, to)| *link = to.node);
+}

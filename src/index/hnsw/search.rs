@@ -1,0 +1,223 @@
+//! Searching one layer of a graph by its codes: a best-first walk with a pool of the `ef` best nodes. Scores are whole
+//! numbers and the order of nodes is total, so every CPU walks the same way.
+
+use std::collections::BinaryHeap;
+
+use crate::metric::Kernels;
+use crate::metric::kernels::prefetch;
+
+/// Stands behind the last link of a node that has fewer than its layer allows.
+pub(super) const NO_LINK: u32 = u32::MAX;
+
+/// One layer, in place: nodes are rows of the codes.
+#[derive(Clone, Copy)]
+pub(super) struct Layer<'a> {
+    /// Nodes × numbers of a code.
+    pub codes: &'a [i8],
+    /// Nodes × `degree`, nearest first, filled up with [`NO_LINK`].
+    pub links: &'a [u32],
+    /// Links that a node has room for.
+    pub degree: usize,
+}
+
+impl<'a> Layer<'a> {
+    /// The layer of as many nodes as there are lists in `links`, the first of those that `codes` (of `dim` numbers) has.
+    pub fn of(codes: &'a [i8], dim: usize, links: &'a [u32], degree: usize) -> Self {
+        Self { codes: &codes[..links.len() / degree * dim], links, degree }
+    }
+
+    fn links_of(&self, node: u32) -> &'a [u32] {
+        let links = &self.links[node as usize * self.degree..][..self.degree];
+        let end = links.iter().position(|&link| link == NO_LINK).unwrap_or(self.degree);
+        &links[..end]
+    }
+}
+
+/// A node and its score in one number that sorts like both: higher scores first, then lower nodes. The lowest bit says
+/// that the node's links were followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ranked(u64);
+
+impl Ranked {
+    pub fn new(score: i32, node: u32) -> Self {
+        let score = u64::from(score as u32 ^ 1 << 31);
+        Self(score << 32 | u64::from(u32::MAX >> 1 ^ node) << 1)
+    }
+
+    pub fn node(self) -> u32 {
+        (self.0 >> 1) as u32 & u32::MAX >> 1 ^ u32::MAX >> 1
+    }
+
+    pub fn score(self) -> i32 {
+        ((self.0 >> 32) as u32 ^ 1 << 31) as i32
+    }
+
+    fn is_followed(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    fn followed(self) -> Self {
+        Self(self.0 | 1)
+    }
+}
+
+/// Which nodes a walk has seen: sixteen to a word, each word with the number of the walk that it speaks of, so that a new
+/// walk clears nothing.
+#[derive(Default)]
+struct Visited {
+    words: Vec<u32>,
+    nodes: usize,
+    walk: u16,
+}
+
+impl Visited {
+    fn begin(&mut self, nodes: usize) {
+        if self.walk == u16::MAX || self.words.len() < nodes.div_ceil(16) {
+            self.words.clear();
+            self.words.resize(nodes.div_ceil(16), 0);
+            self.walk = 0;
+        }
+        self.nodes = nodes;
+        self.walk += 1;
+    }
+
+    /// Whether `node` exists and had not been seen.
+    #[inline]
+    fn insert(&mut self, node: u32) -> bool {
+        if node as usize >= self.nodes {
+            return false;
+        }
+        let word = &mut self.words[node as usize / 16];
+        let (mark, bit) = (u32::from(self.walk) << 16, 1 << (node % 16));
+        let seen = if *word & 0xFFFF_0000 == mark { *word } else { mark };
+        *word = seen | bit;
+        seen & bit == 0
+    }
+}
+
+/// What a walk needs of memory, kept for the next one: after the first no walk allocates.
+#[derive(Default)]
+pub(super) struct Walker {
+    visited: Visited,
+    pool: Vec<Ranked>,
+    /// What is left to follow, where not every node is wanted.
+    frontier: BinaryHeap<Ranked>,
+    fresh: Vec<u32>,
+    scores: Vec<i32>,
+}
+
+impl Walker {
+    /// The `keep` best nodes that a walk from `entry` sees, best first. It follows the links of a node as long as that is
+    /// one of the `ef` best. With `bias` a node's score is twice its product less its bias: squared lengths there make the
+    /// nearest node the best.
+    pub fn walk(
+        &mut self,
+        layer: Layer<'_>,
+        query: &[i16],
+        bias: Option<&[i32]>,
+        entry: u32,
+        ef: usize,
+        keep: usize,
+    ) -> &[Ranked] {
+        let kernels = Kernels::best();
+        let code_dim = query.len();
+        let ef = ef.max(1);
+        let keep = keep.max(ef);
+        self.visited.begin(layer.codes.len() / code_dim);
+        self.pool.clear();
+        self.fresh.clear();
+        self.see(layer, &[entry], code_dim);
+        let mut cursor = 0;
+        loop {
+            self.scores.resize(self.fresh.len(), 0);
+            (kernels.dot_codes)(query, layer.codes, &self.fresh, &mut self.scores);
+            for (&node, &product) in self.fresh.iter().zip(&self.scores) {
+                let score = match bias {
+                    Some(bias) => 2 * product - bias[node as usize],
+                    None => product,
+                };
+                let ranked = Ranked::new(score, node);
+                if self.pool.len() == keep {
+                    if ranked <= self.pool[keep - 1] {
+                        continue;
+                    }
+                    self.pool.pop();
+                }
+                let at = self.pool.partition_point(|&held| held > ranked);
+                self.pool.insert(at, ranked);
+                cursor = cursor.min(at);
+            }
+            while self.pool.get(cursor).is_some_and(|held| held.is_followed()) {
+                cursor += 1;
+            }
+            let Some(best) = self.pool.get_mut(cursor).filter(|_| cursor < ef) else { break };
+            *best = best.followed();
+            let links = layer.links_of(best.node());
+            if let Some(next) = self.pool.get(cursor + 1) {
+                prefetch(&layer.links[next.node() as usize * layer.degree..][..layer.degree]);
+            }
+            self.fresh.clear();
+            self.see(layer, links, code_dim);
+        }
+        &self.pool
+    }
+
+    /// The `ef` best nodes of those that `is_allowed` admits, best first, that a walk from `entry` finds. It passes through
+    /// all nodes, and goes on until it has found `ef` better ones than any that is left to follow.
+    pub fn walk_among(
+        &mut self,
+        layer: Layer<'_>,
+        query: &[i16],
+        entry: u32,
+        ef: usize,
+        is_allowed: impl Fn(u32) -> bool,
+    ) -> &[Ranked] {
+        let (kernels, code_dim, ef) = (Kernels::best(), query.len(), ef.max(1));
+        self.visited.begin(layer.codes.len() / code_dim);
+        self.pool.clear();
+        self.frontier.clear();
+        self.fresh.clear();
+        self.see(layer, &[entry], code_dim);
+        loop {
+            self.scores.resize(self.fresh.len(), 0);
+            (kernels.dot_codes)(query, layer.codes, &self.fresh, &mut self.scores);
+            for (&node, &score) in self.fresh.iter().zip(&self.scores) {
+                let ranked = Ranked::new(score, node);
+                let full = self.pool.len() == ef;
+                if full && ranked < self.pool[ef - 1] {
+                    continue;
+                }
+                self.frontier.push(ranked);
+                if is_allowed(node) {
+                    self.pool.truncate(ef - 1);
+                    let at = self.pool.partition_point(|&held| held > ranked);
+                    self.pool.insert(at, ranked);
+                }
+            }
+            let Some(best) = self.frontier.pop() else { break };
+            if self.pool.len() == ef && best < self.pool[ef - 1] {
+                break;
+            }
+            self.fresh.clear();
+            self.see(layer, layer.links_of(best.node()), code_dim);
+        }
+        &self.pool
+    }
+
+    /// Takes the nodes of a list that the walk has not seen, and asks for their codes. A damaged list may name nodes that
+    /// do not exist.
+    #[inline]
+    fn see(&mut self, layer: Layer<'_>, links: &[u32], code_dim: usize) {
+        for &link in links {
+            if self.visited.insert(link) {
+                prefetch(&layer.codes[link as usize * code_dim..][..code_dim]);
+                self.fresh.push(link);
+            }
+        }
+    }
+
+    /// The node that a walk which only ever improves ends at.
+    pub fn descend(&mut self, layer: Layer<'_>, query: &[i16], bias: Option<&[i32]>, entry: u32) -> u32 {
+        self.walk(layer, query, bias, entry, 1, 1).first().map_or(entry, |best| best.node())
+    }
+}
