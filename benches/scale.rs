@@ -143,6 +143,7 @@ fn make_collection(path: &Path, template: &Collection, root: &Path, patches: usi
             images: tables.image_count(),
             views: tables.view_count(),
             patches: tables.patch_count(),
+            graph: None,
             files: Vec::new(),
         };
         let mut files = vec![file_entry(&folder, &vectors).unwrap()];
@@ -154,6 +155,7 @@ fn make_collection(path: &Path, template: &Collection, root: &Path, patches: usi
         commit: draft.commit(),
         root: root.join("photos").to_string_lossy().into_owned(),
         preparation: write_preparation(&draft, &template.preparation().unwrap()).unwrap(),
+        graph: None,
         segments,
         source: "scale".to_owned(),
         ..manifest.clone()

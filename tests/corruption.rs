@@ -12,17 +12,28 @@ use std::sync::Arc;
 use bytemuck::Zeroable;
 use patchdex::collection::{Collection, verify};
 use patchdex::core::{Fault, Kind};
-use patchdex::index::{Effort, ExactIndex, PatchIndex};
+use patchdex::index::{Effort, ExactIndex, HnswIndex, PatchIndex, RowSet};
 use patchdex::segment::Depth;
 use patchdex_format::{
-    ContainerWriter, Element, FileEntry, ImageRow, ImageTable, Layout, Manifest, PreparationEntry, ViewRow,
+    ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, ImageTable, Layout, Manifest,
+    PreparationEntry, ViewRow,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-const FIXTURES: [&str; 6] = ["v1/f16", "v1/f32-dot", "v1/i8-tiles", "v2/f16", "v2/f32-dot", "v2/i8-tiles"];
+const FIXTURES: [&str; 9] = [
+    "v1/f16",
+    "v1/f32-dot",
+    "v1/i8-tiles",
+    "v2/f16",
+    "v2/f32-dot",
+    "v2/i8-tiles",
+    "v3/f16",
+    "v3/f32-dot",
+    "v3/i8-tiles",
+];
 /// Files up to this size have every byte flipped; larger ones every `STRIDE`th, and all bytes that give structure.
-const SMALL_BYTES: usize = 4096;
+const SMALL_BYTES: usize = 8192;
 const STRIDE: usize = 97;
 
 fn fixture(name: &str) -> PathBuf {
@@ -144,7 +155,13 @@ fn reading(folder: &Path) -> Vec<String> {
         let (vectors, dim) = (segment.vectors(), segment.dim());
         let query: Vec<f32> = (0..dim).map(|at| (at as f32).sin()).collect();
         let top = ExactIndex { vectors, dim }.search(&query, 3, Effort::default());
-        assert!(top.iter().all(|neighbour| neighbour.row < segment.patch_count() as u64));
+        let walked = segment.graph().map(|graph| HnswIndex { graph, vectors, dim });
+        let walked = walked.map_or(Vec::new(), |index| {
+            let half = RowSet::of(std::slice::from_ref(&(0..segment.patch_count() / 2)));
+            let among = index.search_among(&query, 3, Effort::default(), Some(&half));
+            [index.search(&query, 3, Effort::default()), among].concat()
+        });
+        assert!(top.iter().chain(&walked).all(|neighbour| neighbour.row < segment.patch_count() as u64));
     }
     found
 }
@@ -208,7 +225,7 @@ fn places(bytes: &[u8]) -> Vec<usize> {
     let header = u64::from_le_bytes(bytes[bytes.len() - 64..][..8].try_into().unwrap()) as usize;
     let mut places: Vec<usize> = (0..72).chain(header - 72..bytes.len()).collect();
     places.extend((72..header).step_by(STRIDE));
-    for kind in ["images", "vectors", "preparation", "metadata"] {
+    for kind in ["images", "vectors", "preparation", "metadata", "graph"] {
         for section in Layout::parse(bytes, kind).iter().flat_map(|layout| &layout.sections) {
             let (start, end) = (section.offset as usize, (section.offset + section.size_bytes()) as usize);
             places.extend([start, start + 1, end - 1, end].into_iter().filter(|&at| at < header));
@@ -334,14 +351,18 @@ fn all_damage_is_listed_at_once() {
 
 #[test]
 fn a_later_version_is_named_before_anything_else() {
+    const LATER: u32 = FORMAT_VERSION + 1;
+    let later_version = format!("format version {LATER}");
     let copy = Copy::of("v1/f16");
     for (file, bytes) in &copy.files {
         let mut later = bytes.clone();
         if file.ends_with("manifest.json") {
             let text = String::from_utf8(later).unwrap();
-            later = text.replacen("\"format_version\": 1", "\"format_version\": 3", 1).into_bytes();
+            later = text
+                .replacen("\"format_version\": 1", &format!("\"format_version\": {LATER}"), 1)
+                .into_bytes();
         } else if file.extension().is_some_and(|extension| extension == "pdx") {
-            later[8] = 3;
+            later[8] = LATER as u8;
         } else {
             continue;
         }
@@ -349,8 +370,8 @@ fn a_later_version_is_named_before_anything_else() {
         findings.name(file, "a later version");
         let (kind, message) = &findings.verify[0];
         assert_eq!(*kind, Kind::Incompatible, "{message}");
-        assert!(message.contains("format version 3") && message.contains("newer patchdex"), "{message}");
-        assert!(findings.reading[0].contains("format version 3"), "{}", findings.reading[0]);
+        assert!(message.contains(&later_version) && message.contains("newer patchdex"), "{message}");
+        assert!(findings.reading[0].contains(&later_version), "{}", findings.reading[0]);
     }
 }
 

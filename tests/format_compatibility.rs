@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use patchdex::collection::{Collection, verify};
-use patchdex::index::{Effort, ExactIndex, PatchIndex};
+use patchdex::index::{Effort, ExactIndex, HnswIndex, PatchIndex};
 use patchdex::metric::METRICS;
 use patchdex::segment::{Depth, FileRole, Segment};
 use patchdex_format::{Element, FORMAT_VERSION, OLDEST_VERSION};
@@ -83,7 +83,11 @@ fn observe_segment(segment: &Segment) -> Value {
         let top = search(segment, row, 3).into_iter().map(|(row, similarity)| json!([row, similarity]));
         json!({ "row": row, "top": top.collect::<Vec<_>>() })
     });
-    json!({ "patches": patches, "images": images.collect::<Vec<_>>(), "searches": searches })
+    let mut seen = json!({ "patches": patches, "images": images.collect::<Vec<_>>(), "searches": searches });
+    if let Some(graph) = segment.graph() {
+        seen["graph_nodes"] = graph.len().into();
+    }
+    seen
 }
 
 /// The rows most similar to a stored one, from the exact index.
@@ -159,6 +163,31 @@ fn a_stored_vector_finds_itself_first() {
 }
 
 #[test]
+fn graphs_find_what_the_scan_finds() {
+    let mut graphs = 0;
+    for path in (OLDEST_VERSION..=FORMAT_VERSION).flat_map(collections) {
+        for segment in Collection::open(&path).unwrap().segments() {
+            let (vectors, dim) = (segment.vectors(), segment.dim());
+            let Some(graph) = segment.graph() else { continue };
+            graphs += 1;
+            let index = HnswIndex { graph, vectors, dim };
+            for row in 0..segment.patch_count() {
+                let mut query = vec![0.0; dim];
+                vectors.widen(dim, row, &mut query);
+                let found = index.search(
+                    &query,
+                    3,
+                    Effort { ef: segment.patch_count(), rescored: segment.patch_count() },
+                );
+                let found: Vec<_> = found.iter().map(|found| (found.row, found.similarity)).collect();
+                assert_eq!(found, search(segment, row, 3), "{}, row {row}", path.display());
+            }
+        }
+    }
+    assert!(graphs > 0);
+}
+
+#[test]
 fn no_fixture_names_a_place_of_the_machine_that_made_it() {
     for path in (OLDEST_VERSION..=FORMAT_VERSION).flat_map(collections).flat_map(|path| files(&path)) {
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
@@ -188,6 +217,8 @@ fn files_have_the_sections_that_the_text_lists() {
                 let cols = match row[4].as_str() {
                     "D" => manifest.dim,
                     "H" => manifest.model.hidden_size,
+                    "C" => manifest.dim.next_multiple_of(64),
+                    "L" => manifest.graph.as_ref().unwrap().m * 2,
                     "K" => {
                         layout.sections.iter().filter(|s| listed_name(&s.name) == "values.N").count() as u32
                     }
@@ -283,7 +314,7 @@ fn fixtures_of_this_version_are_made() {
     let kinds = [
         ("f16", "--long-side 56 --prepare pca:32 --vectors f16"),
         ("f32-dot", "--long-side 28 --prepare drop:352 --vectors f32 --metric dot"),
-        ("i8-tiles", "--long-side 28 --tiles 64 --prepare standardise --vectors i8 --keep-raw"),
+        ("i8-tiles", "--long-side 28 --tiles 64 --prepare standardise --vectors i8 --keep-raw --index exact"),
     ];
     for (kind, options) in kinds {
         let run = |words: &str| {

@@ -18,13 +18,14 @@ pub use container::{ALIGNMENT, ContainerWriter, Layout, Section};
 pub use element::Element;
 pub use error::{Cause, FormatError};
 pub use manifest::{
-    FileEntry, MANIFEST_NAME, Manifest, ModelBinding, PreparationEntry, SegmentEntry, TilePlan, ViewPlan,
+    FileEntry, GraphPlan, GraphProof, MANIFEST_NAME, Manifest, ModelBinding, PreparationEntry, RecallPoint,
+    SegmentEntry, TilePlan, ViewPlan,
 };
 pub use metadata::{MetadataTable, MetadataWriter};
 pub use table::{ImageRow, ImageTable, ImageTableWriter, ViewRow};
 
 /// Version of containers and manifest written by this crate.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Oldest version this crate still reads.
 pub const OLDEST_VERSION: u32 = 1;

@@ -36,6 +36,9 @@ pub struct Manifest {
     pub vectors: String,
     /// Numbers in a stored vector.
     pub dim: u32,
+    /// The graph that every segment gets; none where vectors are only scanned. Since version 3.
+    #[serde(default)]
+    pub graph: Option<GraphPlan>,
     /// In order of their commits.
     pub segments: Vec<SegmentEntry>,
     /// The list of images that could not be read; its digest is BLAKE3 of its bytes.
@@ -104,6 +107,44 @@ pub struct PreparationEntry {
     pub file: Option<FileEntry>,
 }
 
+/// How graphs are built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphPlan {
+    /// Name of the builder.
+    pub builder: String,
+    /// Half the links that a node has room for.
+    pub m: u32,
+    /// Nodes that are looked at for the neighbours of one.
+    pub ef_construction: u32,
+    /// Seed of the order in which nodes are inserted.
+    pub seed: u64,
+}
+
+/// What was measured of a graph when it was built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphProof {
+    /// Links of a node on average.
+    pub mean_degree: f64,
+    /// Share of sampled vectors that find a vector as similar to them as they are themselves.
+    pub self_recall: f64,
+    /// The best of the nodes found, as codes tell, that must be scored by their vectors.
+    pub rescored: u32,
+    /// In order of their `ef`.
+    pub recall: Vec<RecallPoint>,
+}
+
+/// Recall at one effort.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecallPoint {
+    /// Nodes that a walk keeps in view.
+    pub ef: u32,
+    /// Share of the ten nearest other vectors that sampled vectors find.
+    pub recall_at_10: f64,
+}
+
 /// The images, patches and indexes of one commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +159,9 @@ pub struct SegmentEntry {
     pub patches: u64,
     /// Image table, vectors, indexes.
     pub files: Vec<FileEntry>,
+    /// What its graph is worth; none without one. Since version 3.
+    #[serde(default)]
+    pub graph: Option<GraphProof>,
 }
 
 /// A file that the manifest vouches for.
@@ -226,6 +270,7 @@ mod tests {
             },
             vectors: "f16".into(),
             dim: 384,
+            graph: Some(GraphPlan { builder: "b".into(), m: 16, ef_construction: 200, seed: 0 }),
             segments: vec![],
             rejects: FileEntry { name: "rejects.jsonl".into(), bytes: 0, digest: String::new() },
             source: String::new(),

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::{offset_of, size_of};
 
 use patchdex_format::{
-    ALIGNMENT, Cause, ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, ImageTable,
-    ImageTableWriter, Layout, MANIFEST_NAME, Manifest, MetadataTable, MetadataWriter, ModelBinding,
-    OLDEST_VERSION, PreparationEntry, SegmentEntry, TilePlan, ViewPlan, ViewRow,
+    ALIGNMENT, Cause, ContainerWriter, Element, FORMAT_VERSION, FileEntry, GraphPlan, GraphProof, ImageRow,
+    ImageTable, ImageTableWriter, Layout, MANIFEST_NAME, Manifest, MetadataTable, MetadataWriter,
+    ModelBinding, OLDEST_VERSION, PreparationEntry, RecallPoint, SegmentEntry, TilePlan, ViewPlan, ViewRow,
 };
 
 const TEXT: &str = include_str!("../FORMAT.md");
@@ -305,12 +305,19 @@ fn manifest() -> Manifest {
         },
         vectors: "f16".into(),
         dim: 384,
+        graph: Some(GraphPlan { builder: "batch".into(), m: 16, ef_construction: 200, seed: 0 }),
         segments: vec![SegmentEntry {
             id: "000001".into(),
             images: 1,
             views: 1,
             patches: 1,
             files: vec![file("images.pdx")],
+            graph: Some(GraphProof {
+                mean_degree: 11.5,
+                self_recall: 0.995,
+                rescored: 24,
+                recall: vec![RecallPoint { ef: 64, recall_at_10: 0.98 }],
+            }),
         }],
         rejects: file("rejects.jsonl"),
         source: "s".into(),
@@ -350,6 +357,7 @@ fn the_manifest_has_the_keys_of_the_text() {
     for row in rows {
         let pointer = format!("/{}", row[0].replace("[]", ".0").replace('.', "/"));
         let kind = match json.pointer(&pointer).unwrap() {
+            serde_json::Value::Number(number) if number.is_f64() => "number",
             serde_json::Value::Number(_) => "integer",
             serde_json::Value::String(_) => "string",
             serde_json::Value::Array(_) => "array",

@@ -6,6 +6,7 @@ use clap::Args;
 use patchdex_format::TilePlan;
 
 use crate::engine::EngineOptions;
+use crate::index::{HnswParameters, INDEX_KINDS};
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
 
 /// Which model, and how it is run.
@@ -25,6 +26,42 @@ pub(crate) struct ModelArguments {
     pub input: Vec<(String, f64)>,
     #[command(flatten)]
     pub runtime: RuntimeArguments,
+}
+
+/// A share above 0 and up to 1.
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("'{text}' is not a number"))?;
+    match share > 0.0 && share <= 1.0 {
+        true => Ok(share),
+        false => Err("must be above 0 and at most 1".to_owned()),
+    }
+}
+
+/// Which indexes a collection gets.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub(crate) struct GraphArguments {
+    /// Kinds of index: hnsw builds a graph over the patches of each segment, exact scans them and is always there
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "hnsw,exact", value_parser = INDEX_KINDS.map(|kind| kind.name))]
+    pub index: Vec<String>,
+    /// Half the links that a node of a graph has room for: more find more, and take more memory
+    #[arg(long, value_name = "N", default_value_t = HnswParameters::default().m as u16, value_parser = clap::value_parser!(u16).range(*HnswParameters::M.start() as i64..=*HnswParameters::M.end() as i64))]
+    pub m: u16,
+    /// Nodes that are looked at for the links of one when a graph is built
+    #[arg(long, value_name = "N", default_value_t = HnswParameters::default().ef_construction as u16, value_parser = clap::value_parser!(u16).range(*HnswParameters::EF_CONSTRUCTION.start() as i64..=*HnswParameters::EF_CONSTRUCTION.end() as i64))]
+    pub ef_construction: u16,
+}
+
+impl GraphArguments {
+    /// The graph to build; none where only exact is asked for.
+    pub fn parameters(&self) -> Option<HnswParameters> {
+        let wants_graph = self.index.iter().any(|kind| kind == "hnsw");
+        wants_graph.then(|| HnswParameters {
+            m: usize::from(self.m),
+            ef_construction: usize::from(self.ef_construction),
+            ..HnswParameters::default()
+        })
+    }
 }
 
 /// What runs the model.

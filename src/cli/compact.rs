@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::output;
 use super::progress::RowBar;
 use crate::collection::{CompactOptions, compact};
+use crate::index::{HnswParameters, INDEX_KINDS};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -23,6 +24,9 @@ pub(crate) struct Arguments {
     /// Leave segments of this many patches as they are, unless a tenth of them belongs to no image
     #[arg(long, value_name = "PATCHES", default_value_t = CompactOptions::default().keep_patches)]
     keep: u64,
+    /// Index that every segment gets from now on: hnsw builds graphs, exact drops them [default: as it is]
+    #[arg(long, value_name = "KIND", value_parser = INDEX_KINDS.map(|kind| kind.name))]
+    index: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -34,6 +38,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         true => CompactOptions::ALL,
         false => CompactOptions { keep_patches: arguments.keep, ..CompactOptions::default() },
     };
+    let graph = arguments.index.as_ref().map(|kind| (kind == "hnsw").then(HnswParameters::default));
+    let options = CompactOptions { graph, ..options };
     let bar = RowBar::new();
     let outcome = compact(&arguments.collection, options, &mut |written| bar.show(written));
     bar.finish();

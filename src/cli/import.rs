@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::GraphArguments;
 use super::failure::Failure;
 use super::output;
 use crate::core::Kind;
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
     /// Element kind of the stored vectors
     #[arg(long, value_name = "KIND", default_value = "f32", value_parser = RowKind::ALL.map(|kind| kind.name))]
     vectors: String,
+    #[command(flatten)]
+    graph: GraphArguments,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -40,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let options = ImportOptions {
         metric: Metric::named(&arguments.metric).ok_or_else(|| unknown("--metric"))?,
         vectors: RowKind::named(&arguments.vectors).ok_or_else(|| unknown("--vectors"))?,
+        graph: arguments.graph.parameters(),
     };
     let done = import(&arguments.file, &arguments.out, options)?;
     let (manifest, seconds) = (&done.manifest, start.elapsed().as_secs_f64());

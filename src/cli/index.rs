@@ -10,13 +10,13 @@ use patchdex_format::TilePlan;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{ModelArguments, parse_bytes, parse_tiles};
+use super::arguments::{GraphArguments, ModelArguments, parse_bytes, parse_tiles};
 use super::failure::Failure;
 use super::output;
 use super::progress::IndexBar;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
-use crate::index::{INDEX_KINDS, RowKind};
+use crate::index::RowKind;
 use crate::ingest::{self, IndexOptions, MetadataFile, Sources, Summary};
 use crate::metric::METRICS;
 use crate::model::Model;
@@ -57,9 +57,8 @@ pub(crate) struct Arguments {
     /// Similarity
     #[arg(long, value_name = "NAME", default_value = METRICS[0].name, value_parser = METRICS.map(|metric| metric.name))]
     metric: String,
-    /// Kinds of index to build
-    #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "exact", value_parser = INDEX_KINDS.map(|kind| kind.name))]
-    index: Vec<String>,
+    #[command(flatten)]
+    graph: GraphArguments,
     /// Also keep the model's own tokens, so that another preparation needs no embedding
     #[arg(long)]
     keep_raw: bool,
@@ -145,6 +144,7 @@ impl Arguments {
             },
             vectors: RowKind::named(&self.vectors).ok_or_else(|| unknown("--vectors"))?,
             metric: crate::metric::Metric::named(&self.metric).ok_or_else(|| unknown("--metric"))?,
+            graph: self.graph.parameters(),
             keep_raw: self.keep_raw,
             threads: self.model.runtime.threads(),
             batch: usize::from(self.batch),

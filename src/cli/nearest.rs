@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output;
 use crate::collection::{Collection, Filter};
 use crate::exchange::VectorFile;
-use crate::query::{Nearest, Scope, VectorSearch, comparable};
+use crate::query::{Nearest, Scope, SearchPath, Thoroughness, VectorSearch, comparable};
 
 /// Rows that are read and answered at a time.
 const BATCH_ROWS: usize = 1024;
@@ -20,6 +20,9 @@ pub(crate) struct Question<'a> {
     pub prepared: bool,
     pub top: usize,
     pub filter: Option<&'a Filter>,
+    pub thoroughness: Thoroughness,
+    /// Whether to say how each segment is searched.
+    pub explain: bool,
 }
 
 /// How the answer is printed.
@@ -35,9 +38,11 @@ pub(crate) enum Shape {
 
 /// The whole answer.
 #[derive(Serialize)]
-struct Answer {
+struct Answer<'a> {
     queries: usize,
     dim: u32,
+    /// How each segment was searched.
+    plan: Vec<&'a SearchPath>,
     /// A list for each query, best first.
     results: Vec<Vec<Nearest>>,
 }
@@ -57,7 +62,10 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
         Some(filter) => Scope::of(collection.matching(filter)?),
         None => Scope::all(&collection),
     };
-    let search = VectorSearch::of(&collection, &scope)?;
+    let search = VectorSearch::of(&collection, &scope, question.thoroughness)?;
+    if question.explain {
+        explain(&search);
+    }
     let mut results: Vec<Vec<Nearest>> = Vec::new();
     for first in (0..file.rows()).step_by(BATCH_ROWS) {
         let mut rows = vec![0.0; (file.rows() - first).min(BATCH_ROWS) * file.dim()];
@@ -77,9 +85,25 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     }
     match shape {
         Shape::Object => {
-            output::json(&Answer { queries: file.rows(), dim: collection.manifest().dim, results })
+            let (queries, dim) = (file.rows(), collection.manifest().dim);
+            output::json(&Answer { queries, dim, plan: search.paths().collect(), results })
         }
         _ => Ok(()),
+    }
+}
+
+/// Says how each segment is searched.
+fn explain(search: &VectorSearch<'_>) {
+    for (number, path) in (1..).zip(search.paths()) {
+        let effort = match (path.ef, path.recall_at_10) {
+            (Some(ef), Some(recall)) => {
+                format!(", ef {ef}: recall {recall:.3} on a sample when it was built")
+            }
+            (Some(ef), None) => format!(", ef {ef}"),
+            _ => path.reason.map_or(String::new(), |reason| format!(": {reason}")),
+        };
+        let vectors = output::counted(path.vectors as u64, "vector");
+        output::message(&format!("segment {number}, {vectors}: {}{effort}", path.index));
     }
 }
 

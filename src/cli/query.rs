@@ -8,14 +8,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
-use super::arguments::RuntimeArguments;
+use super::arguments::{RuntimeArguments, parse_share};
 use super::failure::Failure;
 use super::{nearest, output, pictures};
 use crate::collection::{Collection, Filter};
 use crate::core::{Bbox, Hit, Kind};
 use crate::engine::Engine;
 use crate::picture::Picture;
-use crate::query::{Answer, Evidence, Plan};
+use crate::query::{Answer, Evidence, Plan, Thoroughness};
 use crate::report::{PageInput, answer_page};
 use crate::storage;
 
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["image", "boxes", "group_duplicates", "explain", "html", "coco"]
+        conflicts_with_all = ["image", "boxes", "group_duplicates", "html", "coco"]
     )]
     vectors: Option<PathBuf>,
     /// The rows of --vectors are prepared, though they are as long as the model's tokens
@@ -52,9 +52,15 @@ pub(crate) struct Arguments {
     /// Make nearly equal images one hit: the best of them, which lists the others
     #[arg(long)]
     group_duplicates: bool,
-    /// Compare with every patch; the default while a collection has no other index
-    #[arg(long)]
+    /// Compare with every patch: how a crop is always answered, and --vectors where a collection has no graph
+    #[arg(long, conflicts_with_all = ["ef", "recall"])]
     exact: bool,
+    /// With --vectors, search graphs as hard as it took to find this share of the ten nearest when they were built
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99, value_parser = parse_share, requires = "vectors")]
+    recall: f64,
+    /// With --vectors, nodes of a graph that a search keeps in view, instead of --recall
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "recall", requires = "vectors")]
+    ef: Option<u32>,
     /// Model folder or name [default: the one that made the collection]
     #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
     model: Option<String>,
@@ -86,6 +92,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             prepared: arguments.prepared,
             top,
             filter: arguments.filter.as_ref(),
+            thoroughness: match (arguments.exact, arguments.ef) {
+                (true, _) => Thoroughness::Exact,
+                (_, Some(ef)) => Thoroughness::Ef(ef as usize),
+                _ => Thoroughness::Recall(arguments.recall),
+            },
+            explain: arguments.explain,
         };
         let shape = match (arguments.json, arguments.jsonl) {
             (true, _) => nearest::Shape::Object,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use patchdex_format::{FORMAT_VERSION, FileEntry, MANIFEST_NAME, Manifest, SegmentEntry};
 
-use super::{CREATED_BY, CollectionError, read_manifest, segment_dir};
+use super::{CREATED_BY, CollectionError, graphs, read_manifest, segment_dir};
 use crate::segment::FileRole;
 use crate::storage::{self, StorageError, WriterLock};
 
@@ -152,8 +152,8 @@ impl Draft {
     /// The system's refusal.
     pub fn new_segment(&self, number: usize) -> Result<(String, PathBuf), StorageError> {
         let id = match number {
-            0 => format!("{:06}", self.commit()),
-            _ => format!("{:06}-{number}", self.commit()),
+            0 => Self::segment_id(self.commit()),
+            _ => format!("{}-{number}", Self::segment_id(self.commit())),
         };
         let folder = self.path.join(SEGMENTS_DIR).join(&id);
         storage::remove_dir_all(&folder)?;
@@ -161,7 +161,12 @@ impl Draft {
         Ok((id, folder))
     }
 
-    /// The folder of a segment that an earlier commit made.
+    /// What the segments of a commit are called, up to their number.
+    pub(super) fn segment_id(commit: u64) -> String {
+        format!("{commit:06}")
+    }
+
+    /// The folder of a segment.
     pub fn segment_dir(&self, segment: &SegmentEntry) -> PathBuf {
         segment_dir(&self.path, segment)
     }
@@ -195,11 +200,13 @@ impl Draft {
         }
     }
 
-    /// Publishes: the manifest takes its name. `finished` says that the unfinished work is in it, and may go.
+    /// Publishes: segments get the graphs that they lack, the manifest takes its name. `finished` says that the unfinished
+    /// work is in it, and may go.
     ///
     /// # Errors
-    /// The system's refusal; the last commit is then still there, and so is the unfinished work.
+    /// A graph that does not find its own vectors, or the system's refusal; the last commit is then still there, and so is the unfinished work.
     pub fn publish(self, manifest: &Manifest, finished: bool) -> Result<(), CollectionError> {
+        let manifest = &graphs::complete(&self, manifest)?;
         let bytes = manifest.to_bytes();
         if finished {
             // A process that dies before the work is removed says so that it is done.

@@ -5,7 +5,9 @@ use std::path::Path;
 use patchdex_format::Manifest;
 
 use super::fold::{Fold, Part, Written, tally};
-use super::{Collection, CollectionError, Draft, meaning};
+use super::{Collection, CollectionError, Draft, graph_plan, meaning};
+use crate::index::HnswParameters;
+use crate::segment::FileRole;
 
 /// Which segments are folded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,16 +16,21 @@ pub struct CompactOptions {
     pub keep_patches: u64,
     /// A segment is folded, whatever its size, when more than this share of its vectors belongs to no image.
     pub dead_share: f64,
+    /// The graphs that segments get from now on, those that stay as they are too; none changes nothing about them.
+    pub graph: Option<GraphChoice>,
 }
+
+/// What a collection has beside the exact scan: a graph over each segment, or none.
+pub type GraphChoice = Option<HnswParameters>;
 
 impl CompactOptions {
     /// Everything becomes one segment.
-    pub const ALL: CompactOptions = CompactOptions { keep_patches: u64::MAX, dead_share: 0.0 };
+    pub const ALL: CompactOptions = CompactOptions { keep_patches: u64::MAX, dead_share: 0.0, graph: None };
 }
 
 impl Default for CompactOptions {
     fn default() -> Self {
-        Self { keep_patches: 4_000_000, dead_share: 0.1 }
+        Self { keep_patches: 4_000_000, dead_share: 0.1, graph: None }
     }
 }
 
@@ -73,15 +80,28 @@ pub fn compact(
     let groups = [parts, raw_parts].into_iter().filter(|parts| !parts.is_empty());
     let folds = groups.map(|parts| Fold::of(parts, manifest.model.hidden_size as usize));
     let folds = folds.collect::<Result<Vec<_>, _>>()?;
-    if folds.iter().all(Fold::changes_nothing) {
+    let graph = match &options.graph {
+        Some(choice) => choice.as_ref().map(graph_plan),
+        None => manifest.graph.clone(),
+    };
+    let is_folded = !folds.iter().all(Fold::changes_nothing);
+    if !is_folded && graph == manifest.graph {
         return Ok(Compaction { segments_before, segments: segments_before, dropped_patches: 0 });
     }
     let mut written = tally(folds.iter().map(Fold::rows).sum(), progress);
-    for (number, fold) in folds.into_iter().enumerate() {
-        let (id, folder) = draft.new_segment(number)?;
-        kept.push(fold.write(&folder, id, rows.element, &mut written)?);
+    match is_folded {
+        true => {
+            for (number, fold) in folds.into_iter().enumerate() {
+                let (id, folder) = draft.new_segment(number)?;
+                kept.push(fold.write(&folder, id, rows.element, &mut written)?);
+            }
+        }
+        false => kept = manifest.segments.clone(),
     }
-    let compacted = Manifest { segments: kept, ..draft.next(manifest) };
+    if graph != manifest.graph {
+        kept.iter_mut().for_each(FileRole::drop_graph);
+    }
+    let compacted = Manifest { segments: kept, graph, ..draft.next(manifest) };
     let segments = compacted.segments.len();
     let dropped_patches = patches(manifest).saturating_sub(patches(&compacted));
     draft.publish(&compacted, false)?;

@@ -73,6 +73,14 @@ pub enum CollectionError {
     /// A segment's file is missing or damaged.
     #[error(transparent)]
     Segment(#[from] OpenSegmentError),
+    /// A graph that is worth nothing.
+    #[error("no graph can be made for {}: {what}; 'patchdex index --index exact' does without", path.display())]
+    Graph {
+        /// The segment.
+        path: PathBuf,
+        /// What was measured.
+        what: String,
+    },
     /// The system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -220,6 +228,7 @@ impl Fault for CollectionError {
             Self::Occupied { .. }
             | Self::Other { .. }
             | Self::OtherDraft { .. }
+            | Self::Graph { .. }
             | Self::NoCommonRoot { .. } => Kind::Invalid,
         }
     }

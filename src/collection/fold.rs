@@ -183,7 +183,8 @@ impl<'a> Fold<'a> {
         let tables = SegmentTables::of(self.listed);
         files.extend(tables.write(folder, FileRole::first_name, CREATED_BY)?);
         let (images, views) = (tables.image_count(), tables.view_count());
-        let mut entry = SegmentEntry { id, images, views, patches: self.patches, files: Vec::new() };
+        let mut entry =
+            SegmentEntry { id, images, views, patches: self.patches, files: Vec::new(), graph: None };
         FileRole::replace(&mut entry, files);
         Ok(entry)
     }

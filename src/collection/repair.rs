@@ -168,8 +168,17 @@ impl Workshop<'_> {
                 }
             }
         }
-        // Sound files may still not belong together.
-        match Segment::verify(&folder, &mended, rows, dim, Depth::Quick).into_iter().next() {
+        let unusable = |mended: &SegmentEntry| {
+            Segment::verify(&folder, mended, rows, dim, Depth::Quick).into_iter().next()
+        };
+        // A graph is made anew when the repair is published. Sound files may still not belong together.
+        let graph = FileRole::Graph.entry(&mended).and(fault(FileRole::Graph).or_else(|| unusable(&mended)));
+        if let Some(error) = graph {
+            self.drop_file(&folder, &mut mended, FileRole::Graph)?;
+            FileRole::drop_graph(&mut mended);
+            self.done.rebuilt.push(format!("the graph of segment {} ({error})", entry.id));
+        }
+        match unusable(&mended) {
             None => Ok(Some(mended)),
             Some(error) => self.give_up(entry, &error.to_string(), Segment::paths(&folder, entry)),
         }

@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::journal::{Embedded, Journal, Outcome, Record, Reject, ViewRecord};
 use super::{IndexOptions, IngestError, Sources, model_binding, spools_raw, view_plan};
-use crate::collection::{CREATED_BY, CollectionError, Draft, PreparationChoice, write_preparation};
+use crate::collection::{
+    CREATED_BY, CollectionError, Draft, PreparationChoice, graph_plan, write_preparation,
+};
 use crate::dims::Preparation;
 use crate::model::Model;
 use crate::segment::{BLOCK_TOKENS, FileRole, Listed, SegmentTables, file_entry, write_container};
@@ -56,6 +58,7 @@ pub(super) fn finish(
         preparation: write_preparation(&draft, &preparation)?,
         vectors: options.vectors.name.to_owned(),
         dim: preparation.output_dim() as u32,
+        graph: options.graph.as_ref().map(graph_plan),
         segments: vec![segment],
         rejects,
         source: stamp,
@@ -95,7 +98,7 @@ pub(super) fn write_segment(
     let tables = SegmentTables::of(listed(images, metadata_of));
     files.extend(tables.write(&folder, FileRole::first_name, CREATED_BY).map_err(CollectionError::from)?);
     let (images, views, patches) = (tables.image_count(), tables.view_count(), tables.patch_count());
-    let mut entry = SegmentEntry { id, images, views, patches, files: Vec::new() };
+    let mut entry = SegmentEntry { id, images, views, patches, files: Vec::new(), graph: None };
     FileRole::replace(&mut entry, files);
     Ok(entry)
 }

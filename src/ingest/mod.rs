@@ -28,9 +28,9 @@ use patchdex_format::{ModelBinding, TilePlan, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
 pub use views::{View, views};
 
-use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, bytes_of_path};
+use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, bytes_of_path, graph_plan};
 use crate::dims::{Preparation, Source};
-use crate::index::RowKind;
+use crate::index::{HnswParameters, RowKind};
 use crate::metric::{METRICS, Metric};
 use crate::model::Model;
 use crate::picture::Limits;
@@ -55,6 +55,8 @@ pub struct IndexOptions {
     pub vectors: RowKind,
     /// Similarity.
     pub metric: Metric,
+    /// The graph that every segment gets; none where vectors are only scanned.
+    pub graph: Option<HnswParameters>,
     /// Whether the model's own tokens are kept beside the prepared ones.
     pub keep_raw: bool,
     /// Sessions, and threads of everything else.
@@ -79,6 +81,7 @@ impl IndexOptions {
             prepare: Source::Model,
             vectors: RowKind::DEFAULT,
             metric: METRICS[0],
+            graph: Some(HnswParameters::default()),
             keep_raw: false,
             threads,
             batch: 1,
@@ -261,6 +264,7 @@ fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, preparation: 
     add(preparation);
     add(&format!("{:?} {:?} {}", view_plan(options), model.spec.image, options.keep_raw));
     add(&format!("{} {} {:?}", options.vectors.name, options.metric.name, options.limits));
+    add(&format!("{:?}", options.graph.as_ref().map(graph_plan)));
     hasher.finalize().to_hex().to_string()
 }
 

@@ -17,6 +17,6 @@ mod tests;
 pub use answer::{Answer, Evidence, QueryEcho, TimingMs};
 pub use crop::{QueryTokens, QueryView, choose_view};
 pub use execute::{QueryError, execute};
-pub use nearest::{Nearest, VectorSearch, comparable};
+pub use nearest::{Nearest, SearchPath, Thoroughness, VectorSearch, comparable};
 pub use plan::Plan;
 pub use scope::Scope;

@@ -1,18 +1,55 @@
-//! The stored vectors nearest to given ones, with the image and the box of each. Exact, and the same for any number of
-//! threads.
+//! The stored vectors nearest to given ones, with the image and the box of each: through the graphs of the segments, or by
+//! looking at every vector. The same for any number of threads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use patchdex_format::{GraphProof, SegmentEntry};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{QueryError, Scope};
 use crate::collection::{Collection, Placed};
 use crate::core::{Bbox, Grid};
-use crate::index::{ExactIndex, Neighbour};
+use crate::index::{Effort, ExactIndex, HnswIndex, Neighbour, RowSet};
+use crate::segment::Segment;
 
 /// Queries that are compared with a block of rows while it is in the cache; so many lists of the best are in memory.
 const BATCH_QUERIES: usize = 256;
+
+/// With this many vectors in scope or fewer, looking at all of them is faster than a walk past those that are not: found
+/// by measuring. A walk takes as much longer as the share of vectors in scope is smaller, hence the
+/// square root of this times the number of vectors.
+const EXACT_ROWS: usize = 4000;
+
+/// How hard graphs are searched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Thoroughness {
+    /// Every vector in scope is looked at.
+    Exact,
+    /// As hard as it took, when the graph was built, to find this share of a vector's ten nearest others.
+    Recall(f64),
+    /// Nodes that a walk keeps in view.
+    Ef(usize),
+}
+
+/// How the vectors of a segment are searched.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SearchPath {
+    /// The kind of index.
+    pub index: &'static str,
+    /// Vectors in scope.
+    pub vectors: usize,
+    /// Nodes that a walk keeps in view; none without a graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ef: Option<usize>,
+    /// The share of the ten nearest that sampled vectors found with it when the graph was built, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall_at_10: Option<f64>,
+    /// Why not the graph, where there is none or it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
 
 /// A stored vector that was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +101,16 @@ struct SearchedRows<'a> {
     stretches: Vec<Stretch<'a>>,
     /// The rows of all stretches; none touch.
     runs: Vec<Range<usize>>,
+    graph: Option<Walk<'a>>,
+    path: SearchPath,
+}
+
+/// A graph that is asked.
+struct Walk<'a> {
+    index: HnswIndex<'a>,
+    effort: Effort,
+    /// The rows in scope, where that is not every row.
+    allowed: Option<RowSet>,
 }
 
 /// The vectors of one view.
@@ -76,20 +123,48 @@ struct Stretch<'a> {
     before: u64,
 }
 
+/// The effort that is asked for, and the recall that was measured with it.
+fn effort(proof: &GraphProof, thoroughness: Thoroughness) -> (Effort, Option<f64>) {
+    let points = || proof.recall.iter().map(|point| (point.ef as usize, point.recall_at_10));
+    let (ef, recall) = match thoroughness {
+        Thoroughness::Ef(ef) => (ef, points().take_while(|point| point.0 <= ef).last().map(|point| point.1)),
+        Thoroughness::Recall(target) => {
+            let found = points().find(|point| point.1 >= target).or_else(|| points().next_back());
+            found.map_or((Effort::default().ef, None), |(ef, recall)| (ef, Some(recall)))
+        }
+        Thoroughness::Exact => (Effort::default().ef, None),
+    };
+    (Effort { ef, rescored: proof.rescored as usize }, recall)
+}
+
 impl<'a> VectorSearch<'a> {
     /// Lists the vectors of images in `scope`. A copy's vectors are those of the first, whether or not that is in scope.
     ///
     /// # Errors
     /// Damage in the tables.
-    pub fn of(collection: &'a Collection, scope: &Scope) -> Result<Self, QueryError> {
+    pub fn of(
+        collection: &'a Collection,
+        scope: &Scope,
+        thoroughness: Thoroughness,
+    ) -> Result<Self, QueryError> {
         let mut shown: Vec<BTreeMap<u32, Placed<'a>>> = vec![BTreeMap::new(); collection.segments().len()];
         for placed in collection.listing()? {
             if scope.contains(placed.segment, placed.image.index) {
                 shown[placed.segment].entry(placed.image.row.same_as).or_insert(placed);
             }
         }
-        let segments = shown.into_iter().map(|images| SearchedRows::of(images.into_values())).collect();
+        let searched =
+            |(images, (segment, entry)): (BTreeMap<u32, Placed<'a>>, (&'a Segment, &SegmentEntry))| {
+                SearchedRows::of(images.into_values(), segment, entry.graph.as_ref(), thoroughness)
+            };
+        let segments = collection.segments().iter().zip(&collection.manifest().segments);
+        let segments = shown.into_iter().zip(segments).map(searched).collect();
         Ok(Self { collection, segments })
+    }
+
+    /// How each segment is searched.
+    pub fn paths(&self) -> impl Iterator<Item = &SearchPath> {
+        self.segments.iter().map(|searched| &searched.path)
     }
 
     /// The `k` nearest to each of `vectors`, which [`comparable`] made: best first, of equal ones the lower row first.
@@ -108,8 +183,10 @@ impl<'a> VectorSearch<'a> {
     fn of_batch(&self, batch: &[f32], dim: usize, k: usize) -> Vec<Vec<Nearest>> {
         let mut found: Vec<Vec<Nearest>> = vec![Vec::new(); batch.len() / dim];
         for (segment, searched) in self.collection.segments().iter().zip(&self.segments) {
-            let index = ExactIndex { vectors: segment.vectors(), dim };
-            let best = index.search_rows(batch, &searched.runs, k);
+            let best = match &searched.graph {
+                Some(walk) => batch.par_chunks_exact(dim).map(|query| walk.search(query, k)).collect(),
+                None => ExactIndex { vectors: segment.vectors(), dim }.search_rows(batch, &searched.runs, k),
+            };
             for (found, best) in found.iter_mut().zip(best) {
                 found.extend(best.into_iter().filter_map(|neighbour| searched.nearest(neighbour)));
             }
@@ -122,8 +199,20 @@ impl<'a> VectorSearch<'a> {
     }
 }
 
+impl Walk<'_> {
+    fn search(&self, query: &[f32], k: usize) -> Vec<Neighbour> {
+        let effort = Effort { ef: self.effort.ef.max(k), ..self.effort };
+        self.index.search_among(query, k, effort, self.allowed.as_ref())
+    }
+}
+
 impl<'a> SearchedRows<'a> {
-    fn of(images: impl Iterator<Item = Placed<'a>>) -> Self {
+    fn of(
+        images: impl Iterator<Item = Placed<'a>>,
+        segment: &'a Segment,
+        proof: Option<&GraphProof>,
+        thoroughness: Thoroughness,
+    ) -> Self {
         let mut stretches = Vec::new();
         for shown in images {
             let mut before = 0;
@@ -141,7 +230,29 @@ impl<'a> SearchedRows<'a> {
                 None => runs.push(*first..end),
             }
         }
-        Self { stretches, runs }
+        let (all, rows) = (segment.patch_count(), runs.iter().map(Range::len).sum::<usize>());
+        let exact = |reason| {
+            (None, SearchPath { index: "exact", vectors: rows, ef: None, recall_at_10: None, reason })
+        };
+        let (graph, path) = match (segment.graph(), proof) {
+            _ if thoroughness == Thoroughness::Exact => exact(None),
+            (Some(_), _) if (rows * rows) / EXACT_ROWS < all => exact(Some("few vectors in scope")),
+            (Some(graph), Some(proof)) => {
+                let (effort, recall_at_10) = effort(proof, thoroughness);
+                let allowed = (rows < all).then(|| RowSet::of(&runs));
+                let index = HnswIndex { graph, vectors: segment.vectors(), dim: segment.dim() };
+                let path = SearchPath {
+                    index: "hnsw",
+                    vectors: rows,
+                    ef: Some(effort.ef),
+                    recall_at_10,
+                    reason: None,
+                };
+                (Some(Walk { index, effort, allowed }), path)
+            }
+            _ => exact(Some("no graph")),
+        };
+        Self { stretches, runs, graph, path }
     }
 
     fn nearest(&self, Neighbour { row, similarity }: Neighbour) -> Option<Nearest> {

@@ -93,6 +93,7 @@ fn segment(folder: &std::path::Path, id: &str, images: &[Shown<'_>]) -> SegmentE
         views: table.view_count() as u64,
         patches: (rows.len() / DIM) as u64,
         files: files.map(|name| file_entry(&folder, &name).unwrap()).to_vec(),
+        graph: None,
     }
 }
 
@@ -127,6 +128,7 @@ fn collection(segments: &[&[Shown<'_>]]) -> Collection {
         },
         vectors: "f32".to_owned(),
         dim: DIM as u32,
+        graph: None,
         segments: segments.iter().enumerate().map(listed).collect(),
         rejects: FileEntry { name: "rejects.jsonl".to_owned(), bytes: 0, digest: String::new() },
         source: String::new(),

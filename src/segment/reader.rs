@@ -11,7 +11,7 @@ use patchdex_format::{
 use super::file::{Depth, SegmentFile};
 use super::{FileRole, Listed, OpenSegmentError};
 use crate::core::{Bbox, Grid};
-use crate::index::{RowKind, Vectors};
+use crate::index::{Graph, RowKind, Vectors};
 
 /// An open segment.
 pub struct Segment {
@@ -21,6 +21,8 @@ pub struct Segment {
     raw: Option<SegmentFile>,
     /// What the user said about the images.
     metadata: Option<SegmentFile>,
+    /// The graph over the vectors.
+    graph: Option<SegmentFile>,
     /// The same, read when it is first asked for.
     table: OnceLock<MetadataTable>,
     rows: RowKind,
@@ -101,7 +103,8 @@ impl Segment {
         let vectors = open(listed(FileRole::Vectors)?)?;
         let raw = FileRole::Raw.entry(entry).map(&open).transpose()?;
         let metadata = FileRole::Metadata.entry(entry).map(&open).transpose()?;
-        let segment = Self { images, vectors, raw, metadata, table: OnceLock::new(), rows, dim };
+        let graph = FileRole::Graph.entry(entry).map(&open).transpose()?;
+        let segment = Self { images, vectors, raw, metadata, graph, table: OnceLock::new(), rows, dim };
         segment.check(entry)?;
         Ok(segment)
     }
@@ -234,6 +237,12 @@ impl Segment {
         }
     }
 
+    /// The graph over the vectors, in place; none where they are only scanned.
+    pub fn graph(&self) -> Option<Graph<'_>> {
+        let SegmentFile { map, layout } = self.graph.as_ref()?;
+        Some(Graph::parse(layout, map, self.dim).expect("invariant: checked in Segment::open"))
+    }
+
     /// The bytes of stored rows `first..first + count`, and their scales where they have any.
     pub fn row_bytes(&self, first: usize, count: usize) -> (&[u8], &[f32]) {
         match self.vectors() {
@@ -287,7 +296,7 @@ impl Segment {
     }
 
     fn mapped(&self) -> impl Iterator<Item = &SegmentFile> {
-        [&self.images, &self.vectors].into_iter().chain(&self.raw).chain(&self.metadata)
+        [&self.images, &self.vectors].into_iter().chain(&self.raw).chain(&self.metadata).chain(&self.graph)
     }
 
     fn table(&self) -> Result<ImageTable<'_>, OpenSegmentError> {
@@ -318,6 +327,12 @@ impl Segment {
         }
         let table = self.table()?;
         table.check_shares().map_err(OpenSegmentError::in_file(self.images.map.path()))?;
+        if let Some(SegmentFile { map, layout }) = &self.graph {
+            let graph = Graph::parse(layout, map, self.dim).map_err(OpenSegmentError::in_file(map.path()))?;
+            if graph.len() as u64 != entry.patches {
+                return Err(OpenSegmentError::replaced(map.path(), format!("{} nodes", graph.len())));
+            }
+        }
         let (images, views) = (table.len() as u64, table.view_count() as u64);
         match (images, views) == (entry.images, entry.views) {
             true => Ok(()),

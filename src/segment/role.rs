@@ -13,11 +13,14 @@ pub enum FileRole {
     Raw,
     /// What the user said about the images.
     Metadata,
+    /// The graph over the vectors.
+    Graph,
 }
 
 impl FileRole {
     /// Every role, in the order in which a manifest lists their files.
-    pub const ALL: [FileRole; 4] = [FileRole::Images, FileRole::Vectors, FileRole::Raw, FileRole::Metadata];
+    pub const ALL: [FileRole; 5] =
+        [FileRole::Images, FileRole::Vectors, FileRole::Raw, FileRole::Metadata, FileRole::Graph];
 
     /// The role of the file called `name`.
     pub fn of(name: &str) -> Option<Self> {
@@ -35,6 +38,7 @@ impl FileRole {
             Self::Images => ImageTable::KIND,
             Self::Vectors | Self::Raw => "vectors",
             Self::Metadata => MetadataTable::KIND,
+            Self::Graph => "graph",
         }
     }
 
@@ -56,11 +60,21 @@ impl FileRole {
     /// Puts `files` into a segment, in the place of those of the same roles.
     pub fn replace(segment: &mut SegmentEntry, files: Vec<FileEntry>) {
         let roles: Vec<_> = files.iter().map(|file| Self::of(&file.name)).collect();
+        if roles.contains(&Some(Self::Vectors)) {
+            // It is of vectors that are gone.
+            Self::drop_graph(segment);
+        }
         segment.files.retain(|file| !roles.contains(&Self::of(&file.name)));
         segment.files.extend(files);
         segment
             .files
             .sort_by_key(|file| Self::ALL.iter().position(|role| Self::of(&file.name) == Some(*role)));
+    }
+
+    /// Takes the graph out of a segment.
+    pub fn drop_graph(segment: &mut SegmentEntry) {
+        segment.files.retain(|file| Self::of(&file.name) != Some(Self::Graph));
+        segment.graph = None;
     }
 
     fn stem(self) -> &'static str {
@@ -69,6 +83,7 @@ impl FileRole {
             Self::Vectors => "vectors",
             Self::Raw => "raw",
             Self::Metadata => "metadata",
+            Self::Graph => "graph",
         }
     }
 }
@@ -84,7 +99,7 @@ mod tests {
             assert_eq!(FileRole::of(&role.name_at(12)), Some(role));
         }
         for name in
-            ["", "images", "images-.pdx", "images-x.pdx", "graph.pdx", "images.pdx.pdx", "images-1-2.pdx"]
+            ["", "images", "images-.pdx", "images-x.pdx", "graphs.pdx", "images.pdx.pdx", "images-1-2.pdx"]
         {
             assert_eq!(FileRole::of(name), None, "{name}");
         }

@@ -101,7 +101,8 @@ impl<'a> Growth<'a> {
         let written = tables.write(&self.folder, FileRole::first_name, CREATED_BY);
         files.extend(written.map_err(CollectionError::from)?);
         let (images, views) = (tables.image_count(), tables.view_count());
-        let mut entry = SegmentEntry { id, images, views, patches: self.written, files: Vec::new() };
+        let mut entry =
+            SegmentEntry { id, images, views, patches: self.written, files: Vec::new(), graph: None };
         FileRole::replace(&mut entry, files);
         Ok(entry)
     }

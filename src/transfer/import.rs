@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::growth::Growth;
 use super::incoming::{Images, grow_from_vectors};
 use super::{FileFormat, TransferError};
-use crate::collection::{CREATED_BY, Draft, write_preparation};
+use crate::collection::{CREATED_BY, Draft, graph_plan, write_preparation};
 use crate::dims::Preparation;
 use crate::exchange::{ParquetPatches, PatchBlock, VectorFile};
-use crate::index::RowKind;
+use crate::index::{HnswParameters, RowKind};
 use crate::metric::Metric;
 use crate::segment::RowEncoding;
 use crate::storage::{StorageError, modified_ns};
@@ -24,6 +24,8 @@ pub struct ImportOptions {
     pub metric: Metric,
     /// Element kind they are stored as.
     pub vectors: RowKind,
+    /// The graph that they get; none where they are only scanned.
+    pub graph: Option<HnswParameters>,
 }
 
 /// What was imported.
@@ -80,6 +82,7 @@ pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import,
         preparation: write_preparation(&draft, &preparation)?,
         vectors: options.vectors.name.to_owned(),
         dim,
+        graph: options.graph.as_ref().map(graph_plan),
         segments: vec![segment],
         rejects: draft.write_rejects("")?,
         source: stamp,
@@ -171,7 +174,8 @@ impl Version {
     fn stamp(&self, options: ImportOptions) -> String {
         let Self { path, bytes, modified_ns } = self;
         let (metric, vectors) = (options.metric.name, options.vectors.name);
-        let text = format!("import {bytes} {modified_ns} {metric} {vectors} {}", path.display());
+        let graph = options.graph.as_ref().map(graph_plan);
+        let text = format!("import {bytes} {modified_ns} {metric} {vectors} {graph:?} {}", path.display());
         format!("import {}", blake3::hash(text.as_bytes()).to_hex())
     }
 }

@@ -242,7 +242,8 @@ pub fn segment(data: &[u8]) {
     if !said.is_empty() {
         contents.push((FileRole::Metadata, metadata_file(said)));
     }
-    let mut entry = SegmentEntry { id: "1".into(), images: 0, views: 0, patches: 24, files: Vec::new() };
+    let mut entry =
+        SegmentEntry { id: "1".into(), images: 0, views: 0, patches: 24, files: Vec::new(), graph: None };
     for (role, bytes) in &contents {
         put(&folder.join(role.first_name()), bytes);
         entry.files.push(file_entry(folder, &role.first_name()).expect("just written"));

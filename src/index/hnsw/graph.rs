@@ -74,23 +74,6 @@ impl Graph<'static> {
             codebook,
         }
     }
-
-    /// Writes the sections of a graph's file.
-    ///
-    /// # Errors
-    /// The writer's.
-    pub fn write<W: Write>(&self, writer: &mut ContainerWriter<W>) -> io::Result<()> {
-        let code_dim = self.codebook.code_dim() as u32;
-        writer.section("mean", Element::F32, self.codebook.mean.len() as u32, &self.codebook.mean)?;
-        writer.section("scale", Element::F32, 1, &[self.codebook.scale])?;
-        writer.section("codes", Element::I8, code_dim, &self.codes)?;
-        writer.section("rows", Element::U32, 1, &self.rows)?;
-        writer.section("links", Element::U32, self.degree as u32, &self.links)?;
-        writer.section("entries", Element::U32, 1, &self.entries)?;
-        writer.section("entry_codes", Element::I8, code_dim, &self.entry_codes)?;
-        writer.section("layer_sizes", Element::U32, 1, &self.layer_sizes)?;
-        writer.section("entry_links", Element::U32, self.degree as u32, &self.entry_links)
-    }
 }
 
 impl<'a> Graph<'a> {
@@ -133,9 +116,25 @@ impl<'a> Graph<'a> {
             && self.links.len() == nodes * self.degree
             && self.entry_codes.len() == entries * code_dim
             && self.entries.is_empty() == self.rows.is_empty()
-            && self.entries.iter().all(|&entry| (entry as usize) < nodes)
             && sizes().all(|size| (1..=entries).contains(&size))
             && self.entry_links.len() == sizes().sum::<usize>() * self.degree
+    }
+
+    /// Writes the sections of a graph's file.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn write<W: Write>(&self, writer: &mut ContainerWriter<W>) -> io::Result<()> {
+        let code_dim = self.codebook.code_dim() as u32;
+        writer.section("mean", Element::F32, self.codebook.mean.len() as u32, &self.codebook.mean)?;
+        writer.section("scale", Element::F32, 1, &[self.codebook.scale])?;
+        writer.section("codes", Element::I8, code_dim, &self.codes)?;
+        writer.section("rows", Element::U32, 1, &self.rows)?;
+        writer.section("links", Element::U32, self.degree as u32, &self.links)?;
+        writer.section("entries", Element::U32, 1, &self.entries)?;
+        writer.section("entry_codes", Element::I8, code_dim, &self.entry_codes)?;
+        writer.section("layer_sizes", Element::U32, 1, &self.layer_sizes)?;
+        writer.section("entry_links", Element::U32, self.degree as u32, &self.entry_links)
     }
 
     /// Number of nodes.

@@ -1,6 +1,8 @@
 //! The layers of a graph as a builder leaves them, and who builds them. A builder is one file here and one line in
 //! [`BUILDERS`].
 
+use std::ops::RangeInclusive;
+
 use super::batch;
 use super::points::Points;
 
@@ -24,6 +26,11 @@ impl Default for HnswParameters {
 }
 
 impl HnswParameters {
+    /// What `m` may be.
+    pub const M: RangeInclusive<usize> = 2..=128;
+    /// What `ef_construction` may be.
+    pub const EF_CONSTRUCTION: RangeInclusive<usize> = 4..=10_000;
+
     /// Links that a node has room for.
     pub fn degree(&self) -> usize {
         2 * self.m

@@ -11,6 +11,12 @@ const SAMPLE_ROWS: usize = 200;
 const NEIGHBOURS: usize = 10;
 /// Efforts at which recall is measured.
 const EFFORTS: [usize; 8] = [16, 32, 48, 64, 100, 200, 400, 700];
+/// How many of the nodes found may have to be scored by their vectors.
+const RESCORED: [usize; 6] = [16, 24, 32, 48, 64, 100];
+/// Recall that codes may cost beside scoring every node found.
+const CODE_LOSS: f64 = 0.002;
+/// Similarities that differ by less are equal: whoever finds one of two such neighbours is right.
+const TIE: f32 = 1e-6;
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +25,8 @@ pub struct Proof {
     pub reached: usize,
     /// Share of sampled vectors that find a vector as similar to them as they are themselves.
     pub self_recall: f64,
+    /// How many of the nodes found must be scored by their vectors, so that codes cost next to no recall.
+    pub rescored: usize,
     /// Effort, and the share of the ten nearest others that sampled vectors find with it.
     pub recall: Vec<(usize, f64)>,
 }
@@ -26,40 +34,65 @@ pub struct Proof {
 impl HnswIndex<'_> {
     /// Measures the graph with a sample of its own vectors as queries; each one's own row does not count for recall.
     pub fn prove(&self) -> Proof {
-        let (graph, dim) = (&self.graph, self.dim);
-        let mut reached = vec![false; graph.len()];
-        if let Some(&entry) = graph.entries.first() {
-            reach(&graph.links, graph.degree, &mut reached, entry);
+        let mut reached = vec![false; self.graph.len()];
+        if let Some(&entry) = self.graph.entries.first() {
+            reach(&self.graph.links, self.graph.degree, &mut reached, entry);
         }
-        let rows: Vec<usize> = (0..graph.len()).step_by((graph.len() / SAMPLE_ROWS).max(1)).collect();
-        let mut queries = vec![0.0f32; rows.len() * dim];
-        for (row, query) in rows.iter().zip(queries.chunks_exact_mut(dim)) {
-            self.vectors.widen(dim, *row, query);
-        }
-        let exact = ExactIndex { vectors: self.vectors, dim };
-        let truth = exact.search_many(&queries, NEIGHBOURS + 1, Effort::default());
-        let others = |found: &[Neighbour], own: usize| -> Vec<u64> {
-            found.iter().map(|found| found.row).filter(|&row| row != own as u64).take(NEIGHBOURS).collect()
+        let sample = Sample::of(self);
+        let most = EFFORTS[EFFORTS.len() - 1];
+        let (self_recall, ceiling) = sample.shares(self, Effort { ef: most, rescored: most });
+        let enough = |rescored: &usize| {
+            let (_, recall) = sample.shares(self, Effort { ef: most, rescored: *rescored });
+            recall >= ceiling - CODE_LOSS
         };
-        let shares = |ef: usize| -> (f64, f64) {
-            let effort = Effort { ef, rescored: ef };
-            let found = self.search_many(&queries, NEIGHBOURS + 1, effort);
-            let best = |found: &[Neighbour]| found.first().map(|best| best.similarity);
-            let (mut own, mut right, mut expected) = (0, 0, 0);
-            for ((found, truth), &row) in found.iter().zip(&truth).zip(&rows) {
-                own += usize::from(best(found) >= best(truth));
-                let truth = others(truth, row);
-                right += others(found, row).iter().filter(|row| truth.contains(row)).count();
-                expected += truth.len();
-            }
-            let share = |right: usize, of: usize| if of == 0 { 1.0 } else { right as f64 / of as f64 };
-            (share(own, rows.len()), share(right, expected))
-        };
-        let measured: Vec<(usize, (f64, f64))> = EFFORTS.iter().map(|&ef| (ef, shares(ef))).collect();
+        let rescored = RESCORED.into_iter().find(enough).unwrap_or(most);
+        let recall = |ef| (ef, sample.shares(self, Effort { ef, rescored }).1);
         Proof {
             reached: reached.iter().filter(|&&reached| reached).count(),
-            self_recall: measured.last().map_or(1.0, |(_, (own, _))| *own),
-            recall: measured.into_iter().map(|(ef, (_, recall))| (ef, recall)).collect(),
+            self_recall,
+            rescored,
+            recall: EFFORTS.into_iter().map(recall).collect(),
         }
+    }
+}
+
+/// Some of the vectors, and what is nearest to them.
+struct Sample {
+    rows: Vec<u64>,
+    queries: Vec<f32>,
+    truth: Vec<Vec<Neighbour>>,
+}
+
+impl Sample {
+    fn of(index: &HnswIndex<'_>) -> Self {
+        let (vectors, dim, count) = (index.vectors, index.dim, index.graph.len());
+        let rows: Vec<u64> =
+            (0..count as u64).step_by(count.div_ceil(SAMPLE_ROWS).max(1)).take(SAMPLE_ROWS).collect();
+        let mut queries = vec![0.0f32; rows.len() * dim];
+        for (row, query) in rows.iter().zip(queries.chunks_exact_mut(dim)) {
+            vectors.widen(dim, *row as usize, query);
+        }
+        let truth = ExactIndex { vectors, dim }.search_many(&queries, NEIGHBOURS + 1, Effort::default());
+        Self { rows, queries, truth }
+    }
+
+    /// Shares of vectors that find themselves, and of true neighbours that are found.
+    fn shares(&self, index: &HnswIndex<'_>, effort: Effort) -> (f64, f64) {
+        let found = index.search_many(&self.queries, NEIGHBOURS + 1, effort);
+        let (mut own, mut right, mut expected) = (0, 0, 0);
+        for ((found, truth), &row) in found.iter().zip(&self.truth).zip(&self.rows) {
+            let best = |found: &[Neighbour]| found.first().map_or(f32::NEG_INFINITY, |best| best.similarity);
+            own += usize::from(best(found) >= best(truth) - TIE);
+            let others = |found: &[Neighbour]| -> Vec<f32> {
+                let others = found.iter().filter(|found| found.row != row);
+                others.map(|found| found.similarity).take(NEIGHBOURS).collect()
+            };
+            let truth = others(truth);
+            let bar = truth.last().map_or(f32::INFINITY, |least| least - TIE);
+            right += others(found).iter().filter(|&&similarity| similarity >= bar).count();
+            expected += truth.len();
+        }
+        let share = |right: usize, of: usize| if of == 0 { 1.0 } else { right as f64 / of as f64 };
+        (share(own, self.rows.len()), share(right, expected))
     }
 }

@@ -1,0 +1,106 @@
+//! Graphs of segments: what a commit lacks of them is built when it is published. They are made from stored vectors alone,
+//! so that whoever writes vectors need not think of them.
+
+use patchdex_format::{ContainerWriter, GraphPlan, GraphProof, Manifest, RecallPoint, SegmentEntry};
+
+use super::{CREATED_BY, CollectionError, Draft, meaning};
+use crate::index::{Graph, GraphBuilder, HnswIndex, HnswParameters, Proof};
+use crate::segment::{FileRole, Segment, file_entry, write_container};
+
+/// A graph is refused when fewer of the sampled vectors find themselves with the greatest effort.
+const LEAST_SELF_RECALL: f64 = 0.95;
+/// The same for the true neighbours that they find.
+const LEAST_RECALL: f64 = 0.9;
+
+/// `manifest` with a graph for each segment that has vectors, where it asks for graphs.
+pub(super) fn complete(draft: &Draft, manifest: &Manifest) -> Result<Manifest, CollectionError> {
+    let mut manifest = manifest.clone();
+    if let Some(plan) = &manifest.graph {
+        let parameters = parameters(draft, plan)?;
+        for at in 0..manifest.segments.len() {
+            let entry = &manifest.segments[at];
+            if FileRole::Graph.entry(entry).is_none() && entry.patches > 0 {
+                manifest.segments[at] = with_graph(draft, &manifest, entry, &parameters)?;
+            }
+        }
+    }
+    Ok(manifest)
+}
+
+/// What a plan says, as this version builds it.
+fn parameters(draft: &Draft, plan: &GraphPlan) -> Result<HnswParameters, CollectionError> {
+    let unknown =
+        |what, value: String| CollectionError::Unknown { path: draft.path().to_owned(), what, value };
+    let named = GraphBuilder::named(&plan.builder);
+    let builder = named.ok_or_else(|| unknown("graph builder", plan.builder.clone()))?;
+    let (m, ef_construction) = (plan.m as usize, plan.ef_construction as usize);
+    match HnswParameters::M.contains(&m) && HnswParameters::EF_CONSTRUCTION.contains(&ef_construction) {
+        true => Ok(HnswParameters { builder, m, ef_construction, seed: plan.seed }),
+        false => Err(unknown("plan of a graph", format!("m {m}, ef_construction {ef_construction}"))),
+    }
+}
+
+/// A plan for graphs of these parameters.
+pub fn graph_plan(parameters: &HnswParameters) -> GraphPlan {
+    GraphPlan {
+        builder: parameters.builder.name.to_owned(),
+        m: parameters.m as u32,
+        ef_construction: parameters.ef_construction as u32,
+        seed: parameters.seed,
+    }
+}
+
+fn with_graph(
+    draft: &Draft,
+    manifest: &Manifest,
+    entry: &SegmentEntry,
+    parameters: &HnswParameters,
+) -> Result<SegmentEntry, CollectionError> {
+    let folder = draft.segment_dir(entry);
+    let (_, rows) = meaning(draft.path(), manifest)?;
+    let dim = manifest.dim as usize;
+    let segment = Segment::open(&folder, entry, rows, dim)?;
+    let vectors = segment.vectors();
+    let graph = Graph::build(vectors, dim, parameters);
+    let index = HnswIndex { graph, vectors, dim };
+    let proof = index.prove();
+    check(draft, entry, &proof)?;
+    // A segment of this commit has no file that another could replace.
+    let is_new = entry.id.split('-').next() == Some(&Draft::segment_id(draft.commit()));
+    let name = if is_new { FileRole::Graph.first_name() } else { FileRole::Graph.name_at(draft.commit()) };
+    write_container(&folder.join(&name), |file| {
+        let mut writer = ContainerWriter::new(file, FileRole::Graph.kind(), CREATED_BY)?;
+        index.graph.write(&mut writer)?;
+        writer.finish().map(|_| ())
+    })?;
+    let mut entry = entry.clone();
+    FileRole::replace(&mut entry, vec![file_entry(&folder, &name)?]);
+    entry.graph = Some(recorded(&index, &proof));
+    Ok(entry)
+}
+
+fn check(draft: &Draft, entry: &SegmentEntry, proof: &Proof) -> Result<(), CollectionError> {
+    let (nodes, best) = (entry.patches, proof.recall.last().map_or(1.0, |(_, recall)| *recall));
+    let what = match () {
+        () if (proof.reached as u64) < nodes => {
+            format!("{} of {nodes} vectors cannot be reached", nodes - proof.reached as u64)
+        }
+        () if proof.self_recall < LEAST_SELF_RECALL => {
+            format!("only {:.3} of sampled vectors find themselves", proof.self_recall)
+        }
+        () if best < LEAST_RECALL => format!("sampled vectors find only {best:.3} of their neighbours"),
+        () => return Ok(()),
+    };
+    Err(CollectionError::Graph { path: draft.segment_dir(entry), what })
+}
+
+fn recorded(index: &HnswIndex<'_>, proof: &Proof) -> GraphProof {
+    let rounded = |value: f64| (value * 1e4).round() / 1e4;
+    let point = |&(ef, recall): &(usize, f64)| RecallPoint { ef: ef as u32, recall_at_10: rounded(recall) };
+    GraphProof {
+        mean_degree: rounded(index.graph.mean_degree()),
+        self_recall: rounded(proof.self_recall),
+        rescored: proof.rescored as u32,
+        recall: proof.recall.iter().map(point).collect(),
+    }
+}
