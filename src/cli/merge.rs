@@ -49,8 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     if arguments.json {
         output::json(&json!({
             "collection": arguments.out.to_string_lossy(), "images": images, "patches": patches,
-            "root": done.manifest.root, "superseded": done.superseded, "raw_dropped": done.raw_dropped,
-            "seconds": seconds,
+            "root": done.manifest.root, "superseded": done.superseded,
+            "metadata_dropped": done.metadata_dropped, "raw_dropped": done.raw_dropped, "seconds": seconds,
         }))?;
         return Ok(Outcome::Done);
     }
@@ -65,6 +65,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         output::message(&format!(
             "{} of the same path in several; the newest file was taken",
             output::counted(done.superseded as u64, "image")
+        ));
+    }
+    if let [first, others @ ..] = done.metadata_dropped.as_slice() {
+        let others = match others.len() {
+            0 => String::new(),
+            count => format!(" and of {count} more"),
+        };
+        output::message(&format!(
+            "metadata of {first}{others} was left out: it was said of another content than the newest file's"
         ));
     }
     if done.raw_dropped {
