@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output;
 use crate::collection::{Collection, Filter};
 use crate::exchange::VectorFile;
-use crate::query::{Nearest, Scope, VectorSearch, comparable};
+use crate::query::{Nearest, QueryError, Scope, VectorSearch, comparable};
 
 /// Rows that are read and answered at a time.
 const BATCH_ROWS: usize = 1024;
@@ -17,9 +17,19 @@ const BATCH_ROWS: usize = 1024;
 pub(crate) struct Question<'a> {
     pub collection: &'a Path,
     pub vectors: &'a Path,
-    pub prepared: bool,
+    /// What the rows are; where nobody says, their length tells.
+    pub kind: Option<RowsOf>,
     pub top: usize,
     pub filter: Option<&'a Filter>,
+}
+
+/// Where rows of numbers come from.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum RowsOf {
+    /// The model: they go through the collection's preparation.
+    Model,
+    /// The collection: they are prepared.
+    Stored,
 }
 
 /// How the answer is printed.
@@ -53,6 +63,7 @@ struct AnswerLine<'a> {
 pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failure> {
     let file = VectorFile::open(question.vectors)?;
     let collection = Collection::open(question.collection)?;
+    let prepared = is_prepared(&collection, file.dim(), question.kind)?;
     let scope = match question.filter {
         Some(filter) => Scope::of(collection.matching(filter)?),
         None => Scope::all(&collection),
@@ -62,7 +73,7 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     for first in (0..file.rows()).step_by(BATCH_ROWS) {
         let mut rows = vec![0.0; (file.rows() - first).min(BATCH_ROWS) * file.dim()];
         file.read(first, &mut rows)?;
-        let vectors = comparable(&collection, &rows, file.dim(), question.prepared)?;
+        let vectors = comparable(&collection, &rows, file.dim(), prepared)?;
         let all = search.nearest(&vectors, question.top)?;
         if first == 0 && shape == Shape::Table {
             print_head()?;
@@ -81,6 +92,23 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
         }
         _ => Ok(()),
     }
+}
+
+/// Whether rows of `len` numbers are said to be prepared. Says what they are taken for where that could be wrong.
+fn is_prepared(collection: &Collection, len: usize, kind: Option<RowsOf>) -> Result<bool, Failure> {
+    let manifest = collection.manifest();
+    let (hidden_size, dim) = (manifest.model.hidden_size as usize, manifest.dim as usize);
+    if kind == Some(RowsOf::Model) && len != hidden_size {
+        return Err(QueryError::Rows { found: len, hidden_size, dim }.into());
+    }
+    let changes = manifest.preparation.file.is_some();
+    if kind.is_none() && changes && len == hidden_size && len == dim {
+        output::message(
+            "the rows are taken as the model's own tokens (--raw); --prepared is for rows that 'patchdex export' wrote \
+             without --raw",
+        );
+    }
+    Ok(kind == Some(RowsOf::Stored))
 }
 
 fn print_head() -> Result<(), Failure> {

@@ -35,9 +35,13 @@ pub(crate) struct Arguments {
         conflicts_with_all = ["image", "boxes", "group_duplicates", "explain", "html", "coco"]
     )]
     vectors: Option<PathBuf>,
-    /// The rows of --vectors are prepared, though they are as long as the model's tokens
+    /// The rows of --vectors are prepared, as 'export' writes them, though they are as long as the model's tokens
     #[arg(long, conflicts_with = "image")]
     prepared: bool,
+    /// The rows of --vectors are the model's own tokens, as 'export --raw' writes them; the default where the length does
+    /// not tell
+    #[arg(long, conflicts_with_all = ["image", "prepared"])]
+    raw: bool,
     /// Where the object is, in pixels of the upright image (repeatable, for several looks at one object) [default: the
     /// whole image]
     #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
@@ -83,7 +87,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let question = nearest::Question {
             collection: &arguments.collection,
             vectors,
-            prepared: arguments.prepared,
+            kind: match (arguments.prepared, arguments.raw) {
+                (true, _) => Some(nearest::RowsOf::Stored),
+                (_, true) => Some(nearest::RowsOf::Model),
+                _ => None,
+            },
             top,
             filter: arguments.filter.as_ref(),
         };

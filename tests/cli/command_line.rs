@@ -54,6 +54,7 @@ fn the_help_of_each_command_mentions_its_options() {
                 "--html",
                 "--vectors",
                 "--prepared",
+                "--raw",
                 "--coco",
             ],
         ),
