@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{RuntimeArguments, parse_bytes};
 use super::failure::Failure;
-use super::index::{list_rejects, read_metadata, stop_flag, tell_unmatched};
+use super::index::{collect, list_rejects, read_metadata, stop_flag, tell_unmatched};
 use super::output;
 use super::progress::IndexBar;
 use crate::collection::{read_manifest, require_model};
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let manifest = read_manifest(path)?;
     require_model(path, &manifest)?;
     let Manifest { model: binding, root, .. } = manifest;
-    let mut sources = ingest::collect(&arguments.images, arguments.files_from.as_deref())?;
+    let mut sources = collect(&arguments.images, arguments.files_from.as_deref())?;
     if sources.inputs.is_empty() {
         // Only the metadata is new.
         sources.root = root.into();

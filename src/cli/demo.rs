@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             "the sample photographs are not here; run 'patchdex setup', or name a folder with images";
         return Err(Failure::new(Kind::NotFound, message));
     }
-    let sources = ingest::collect(std::slice::from_ref(&folder), None)?;
+    let sources = index::collect(std::slice::from_ref(&folder), None)?;
     let model = arguments.model.open()?;
     let collection = arguments.out.join("collection");
     let options = IndexOptions::new(collection.clone(), arguments.model.runtime.threads());

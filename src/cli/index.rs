@@ -85,7 +85,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let sources = ingest::collect(&arguments.images, arguments.files_from.as_deref())?;
+    let sources = collect(&arguments.images, arguments.files_from.as_deref())?;
     let model = arguments.model.open()?;
     let options = arguments.options()?;
     let pool = arguments.model.runtime.pool();
@@ -102,6 +102,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let summary = pool.install(|| build(&sources, &model, &options, &stop))?;
     report(&summary, &options, start.elapsed().as_secs_f64(), arguments.json)?;
     Ok(if summary.rejects.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects })
+}
+
+/// Finds the images, and says which ones are of kinds that are not read.
+pub(crate) fn collect(images: &[PathBuf], files_from: Option<&Path>) -> Result<Sources, Failure> {
+    let sources = ingest::collect(images, files_from)?;
+    let count: usize = sources.unread.values().sum();
+    if count > 0 {
+        let kinds: Vec<String> =
+            sources.unread.iter().map(|(extension, count)| format!("{count} .{extension}")).collect();
+        output::message(&format!(
+            "{} not looked at ({}): convert {} to JPEG, PNG or WebP",
+            output::counted(count as u64, "other image file"),
+            kinds.join(", "),
+            if count == 1 { "it" } else { "them" },
+        ));
+    }
+    Ok(sources)
 }
 
 /// Indexes with a progress bar.

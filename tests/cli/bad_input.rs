@@ -131,6 +131,24 @@ fn a_folder_without_images_is_refused_with_what_is_looked_for() {
 }
 
 #[test]
+fn images_of_kinds_that_are_not_read_are_counted_aloud() {
+    let work = Workspace::new();
+    work.photos(&["coins.png"]);
+    for name in ["a.heic", "deep/b.SVG", "c.avif"] {
+        work.write(Path::new("photos").join(name), "x");
+    }
+    let told = "3 other image files not looked at (1 .avif, 1 .heic, 1 .svg): convert them to JPEG, PNG or WebP";
+    let dry = work.index("photos", "c", &["--dry-run", "--json"]).done();
+    let made = work.index("photos", "c", &["--json"]).done();
+    let added = work.run(["add", "c", "photos"]).done();
+    for run in [dry, made, added] {
+        assert!(run.stderr.contains(told), "{}", run.stderr);
+    }
+    work.write("phone/a.heic", "x");
+    work.index("phone", "d", &[]).refused(2, &["no images", "1 other image file not looked at (1 .heic): convert it"]);
+}
+
+#[test]
 fn when_every_image_is_rejected_the_first_reason_is_told() {
     let work = Workspace::new();
     work.write("photos/a.png", "");
