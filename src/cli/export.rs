@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::output;
 use crate::collection::{Collection, Filter};
@@ -24,7 +25,7 @@ pub(crate) struct Arguments {
     /// Write the model's own tokens (collections indexed with --keep-raw)
     #[arg(long)]
     raw: bool,
-    /// Only images that meet a condition on their metadata, or on image, id, width, height, bytes
+    /// Only images that meet a condition on their metadata, or on image, width, height, bytes
     #[arg(long = "where", value_name = "CONDITION")]
     filter: Option<Filter>,
     /// Replace FILE where it exists
@@ -42,6 +43,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         ExportOptions { raw: arguments.raw, filter: arguments.filter.as_ref(), force: arguments.force };
     let done = export(&collection, &arguments.file, options)?;
     let seconds = start.elapsed().as_secs_f64();
+    if let (0, Some(filter)) = (done.images, &arguments.filter) {
+        tell_unmet(&collection, filter)?;
+    }
     if arguments.json {
         output::json(&json!({
             "collection": arguments.collection.to_string_lossy(), "file": arguments.file.to_string_lossy(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::output;
 use crate::collection::{Collection, Filter};
@@ -68,6 +69,9 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
         Some(filter) => Scope::of(collection.matching(filter)?),
         None => Scope::all(&collection),
     };
+    if let (0, Some(filter)) = (scope.count(), question.filter) {
+        tell_unmet(&collection, filter)?;
+    }
     let search = VectorSearch::of(&collection, &scope)?;
     let mut results: Vec<Vec<Nearest>> = Vec::new();
     for first in (0..file.rows()).step_by(BATCH_ROWS) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::arguments::RuntimeArguments;
+use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::{nearest, output, pictures};
 use crate::collection::{Collection, Filter};
@@ -120,6 +121,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         (true, _) => output::json(&answer)?,
         (_, true) => answer.hits.iter().try_for_each(output::json_line)?,
         _ => print_table(&answer)?,
+    }
+    if let (0, Some(filter)) = (answer.searched_images, &arguments.filter) {
+        tell_unmet(engine.collection(), filter)?;
     }
     if arguments.explain {
         explain(&answer);
@@ -235,7 +239,10 @@ fn quoted(word: &str) -> String {
 /// Prints the hits as a table.
 pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
     if answer.hits.is_empty() {
-        output::message("nothing found: there was no image to search");
+        // What a condition hides is said with the condition.
+        if answer.searched_images > 0 || answer.plan.filter.is_none() {
+            output::message("nothing found: there was no image to search");
+        }
         return Ok(());
     }
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };

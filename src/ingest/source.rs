@@ -15,7 +15,8 @@ const EXTENSIONS: [&str; 11] =
 
 /// Extensions of images that are not read.
 const UNREAD_EXTENSIONS: [&str; 16] = [
-    "arw", "avif", "cr2", "cr3", "dng", "heic", "heif", "jp2", "jxl", "nef", "orf", "psd", "raf", "raw", "rw2", "svg",
+    "arw", "avif", "cr2", "cr3", "dng", "heic", "heif", "jp2", "jxl", "nef", "orf", "psd", "raf", "raw",
+    "rw2", "svg",
 ];
 
 /// One image file.

@@ -137,7 +137,8 @@ fn images_of_kinds_that_are_not_read_are_counted_aloud() {
     for name in ["a.heic", "deep/b.SVG", "c.avif"] {
         work.write(Path::new("photos").join(name), "x");
     }
-    let told = "3 other image files not looked at (1 .avif, 1 .heic, 1 .svg): convert them to JPEG, PNG or WebP";
+    let told =
+        "3 other image files not looked at (1 .avif, 1 .heic, 1 .svg): convert them to JPEG, PNG or WebP";
     let dry = work.index("photos", "c", &["--dry-run", "--json"]).done();
     let made = work.index("photos", "c", &["--json"]).done();
     let added = work.run(["add", "c", "photos"]).done();
@@ -145,7 +146,8 @@ fn images_of_kinds_that_are_not_read_are_counted_aloud() {
         assert!(run.stderr.contains(told), "{}", run.stderr);
     }
     work.write("phone/a.heic", "x");
-    work.index("phone", "d", &[]).refused(2, &["no images", "1 other image file not looked at (1 .heic): convert it"]);
+    work.index("phone", "d", &[])
+        .refused(2, &["no images", "1 other image file not looked at (1 .heic): convert it"]);
 }
 
 #[test]

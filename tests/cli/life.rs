@@ -187,10 +187,7 @@ fn merging_joins_what_was_said_about_the_same_file_and_names_what_it_leaves_out(
     // Equally old: the first one's word counts.
     for (out, order, camera) in [("ab", ["a", "b"], "c1"), ("ba", ["b", "a"], "c9")] {
         let merged = work.run(["merge", out, order[0], order[1], "--json"]).done().json();
-        assert_eq!(
-            (count(&merged, "superseded"), &merged["metadata_dropped"]),
-            (2, &serde_json::json!([]))
-        );
+        assert_eq!((count(&merged, "superseded"), &merged["metadata_dropped"]), (2, &serde_json::json!([])));
         assert_eq!(said(out, "coins.png"), serde_json::json!({"camera": camera, "place": "here"}));
         assert_eq!(said(out, "moon.png"), serde_json::json!({"camera": "c2", "year": 2019}));
     }

@@ -53,6 +53,30 @@ fn conditions_that_make_no_sense_are_refused_with_what_would() {
 }
 
 #[test]
+fn a_condition_that_no_image_meets_is_told_apart_from_an_empty_collection() {
+    let work = Workspace::new();
+    sample(&work);
+    work.run(["export", "c", "rows.npy"]).done();
+    for (condition, parts) in [
+        ("year = 1999", &["no image of 3 meets the condition"][..]),
+        (
+            "year = '2019'",
+            &["no image of 3 meets the condition", "'year' holds numbers only", "compared with text"],
+        ),
+        ("camera > 1", &["'camera' holds text only", "compared with numbers"]),
+    ] {
+        let image = work.run(["query", "c", "photos/moon.png", "--where", condition]).done();
+        let rows =
+            work.run(["query", "c", "--vectors", "rows.npy", "--prepared", "--where", condition]).done();
+        let exported = work.run(["export", "c", "none.npy", "--force", "--where", condition]).done();
+        for run in [image, rows, exported] {
+            assert!(!run.stderr.contains("nothing found"), "{}", run.stderr);
+            assert!(parts.iter().all(|part| run.stderr.contains(part)), "{condition}: {}", run.stderr);
+        }
+    }
+}
+
+#[test]
 fn metadata_comes_and_goes_with_its_images() {
     let work = Workspace::new();
     sample(&work);

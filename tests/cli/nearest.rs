@@ -92,7 +92,11 @@ fn what_rows_are_taken_for_is_said_where_their_length_does_not_tell() {
         work.run([&["query", "c", "--vectors", file, "--json", "--top", "1"], more].concat()).done()
     };
     let told = ask("stored.npy", &[]);
-    assert!(told.stderr.contains("the model's own tokens") && told.stderr.contains("--prepared"), "{}", told.stderr);
+    assert!(
+        told.stderr.contains("the model's own tokens") && told.stderr.contains("--prepared"),
+        "{}",
+        told.stderr
+    );
     let (stored, raw) = (ask("stored.npy", &["--prepared"]), ask("raw.npy", &["--raw"]));
     assert_eq!((stored.stderr.as_str(), raw.stderr.as_str()), ("", ""));
     for answer in [stored.json(), raw.json()] {
@@ -100,13 +104,15 @@ fn what_rows_are_taken_for_is_said_where_their_length_does_not_tell() {
             assert_eq!(found[0]["row"], row);
         }
     }
-    work.run(["query", "c", "--vectors", "raw.npy", "--raw", "--prepared"]).refused(2, &["--raw", "--prepared"]);
+    work.run(["query", "c", "--vectors", "raw.npy", "--raw", "--prepared"])
+        .refused(2, &["--raw", "--prepared"]);
     // A preparation that changes nothing leaves nothing to say, and rows of another length are no tokens.
     work.index("photos", "none", &["--prepare", "none"]).done();
     assert_eq!(work.run(["query", "none", "--vectors", "raw.npy", "--jsonl"]).done().stderr, "");
     work.index("photos", "short", &["--prepare", "pca:16"]).done();
     work.run(["export", "short", "short.npy"]).done();
-    work.run(["query", "short", "--vectors", "short.npy", "--raw"]).refused(1, &["16 numbers", "of 384 numbers"]);
+    work.run(["query", "short", "--vectors", "short.npy", "--raw"])
+        .refused(1, &["16 numbers", "of 384 numbers"]);
 }
 
 #[test]
