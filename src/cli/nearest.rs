@@ -78,7 +78,10 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
         let mut rows = vec![0.0; (file.rows() - first).min(BATCH_ROWS) * file.dim()];
         file.read(first, &mut rows)?;
         let vectors = comparable(&collection, &rows, file.dim(), prepared)?;
-        let all = search.nearest(&vectors, question.top)?;
+        let mut all = search.nearest(&vectors, question.top)?;
+        if shape != Shape::Table {
+            search.tell(all.iter_mut().flatten())?;
+        }
         if first == 0 && shape == Shape::Table {
             print_head()?;
         }
