@@ -38,10 +38,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     done.lost.iter().for_each(|what| output::message(&format!("lost {what}")));
     done.lost_images.iter().try_for_each(|image| output::line(image))?;
     if !done.quarantined.is_empty() {
-        output::message(&format!("{} files set aside in {shown}/quarantine", done.quarantined.len()));
+        let files = output::counted(done.quarantined.len() as u64, "file");
+        output::message(&format!("{files} set aside in {shown}/quarantine"));
     }
-    if !done.lost.is_empty() {
+    let is_lost = |what: &str| done.lost.iter().any(|lost| lost.contains(what));
+    if is_lost(" images of segment ") {
         output::message(&format!("'patchdex add {shown} IMAGES' embeds lost images again"));
+    }
+    if is_lost("the metadata of segment ") {
+        output::message(&format!("'patchdex add {shown} --metadata FILE' attaches lost metadata again"));
     }
     Ok(outcome)
 }
