@@ -83,13 +83,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 fn report(addition: &Addition, path: &std::path::Path, seconds: f64, json: bool) -> Result<(), Failure> {
-    let Addition { summary, added, changed, moved, gone, new_root } = addition;
+    let Addition { summary, added, changed, moved, gone, kept, new_root } = addition;
     if json {
         return output::json(&json!({
             "collection": path.to_string_lossy(), "images": summary.images, "added": added, "changed": changed,
             "moved": moved, "gone": gone, "resumed": summary.status.resumed, "embedded_views": summary.embedded_views,
             "new_root": new_root.as_ref().map(|root| root.to_string_lossy()), "seconds": seconds,
-            "unchanged": summary.unchanged, "rejects": summary.rejects,
+            "unchanged": summary.unchanged, "rejects": summary.rejects, "kept": kept,
         }));
     }
     let (shown, images) = (path.display(), output::counted(summary.images as u64, "image"));
@@ -108,7 +108,7 @@ fn report(addition: &Addition, path: &std::path::Path, seconds: f64, json: bool)
             "{gone} of its images are gone from the disk; 'patchdex remove {shown} --missing' removes them"
         ));
     }
-    list_rejects(summary);
+    list_rejects(summary, kept);
     tell_unmatched(summary);
     Ok(())
 }

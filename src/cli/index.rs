@@ -17,7 +17,7 @@ use super::progress::IndexBar;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
 use crate::index::{INDEX_KINDS, RowKind};
-use crate::ingest::{self, IndexOptions, MetadataFile, Sources, Summary};
+use crate::ingest::{self, IndexOptions, MetadataFile, Reject, Sources, Summary};
 use crate::metric::METRICS;
 use crate::model::Model;
 use crate::picture::Limits;
@@ -225,7 +225,7 @@ pub(crate) fn report(
             ));
         }
     }
-    list_rejects(summary);
+    list_rejects(summary, &[]);
     tell_unmatched(summary);
     Ok(())
 }
@@ -239,17 +239,23 @@ pub(crate) fn tell_unmatched(summary: &Summary) {
     }
 }
 
-/// Names the first images that are not in the collection, and the list of all.
-pub(crate) fn list_rejects(summary: &Summary) {
-    if summary.rejects.is_empty() {
-        return;
-    }
+/// Names the first images that could not be read, those that are in the collection as they were (`kept`) apart from
+/// those that are not in it, and the list of all.
+pub(crate) fn list_rejects(summary: &Summary, kept: &[String]) {
+    let (old, new): (Vec<&Reject>, Vec<&Reject>) =
+        summary.rejects.iter().partition(|reject| kept.contains(&reject.path));
     let list = summary.rejects_file.display();
-    output::message(&format!("{} not indexed, listed in {list}:", summary.rejects.len()));
-    for reject in summary.rejects.iter().take(SHOWN_REJECTS) {
-        output::message(&format!("  {}: {}", reject.path, reject.message));
-    }
-    if summary.rejects.len() > SHOWN_REJECTS {
-        output::message(&format!("  and {} more", summary.rejects.len() - SHOWN_REJECTS));
+    for (rejects, what) in [(new, "not indexed"), (old, "cannot be read now; what was indexed before stays")]
+    {
+        if rejects.is_empty() {
+            continue;
+        }
+        output::message(&format!("{} {what}, listed in {list}:", rejects.len()));
+        for reject in rejects.iter().take(SHOWN_REJECTS) {
+            output::message(&format!("  {}: {}", reject.path, reject.message));
+        }
+        if rejects.len() > SHOWN_REJECTS {
+            output::message(&format!("  and {} more", rejects.len() - SHOWN_REJECTS));
+        }
     }
 }

@@ -290,6 +290,10 @@ fn rejects_of_an_addition_join_the_list_and_leave_it_when_repaired() {
     fs::write(photos.join("coins.png"), "broken now").unwrap();
     let broken = work.run(["add", "c", "photos", "--json"]).ended(3).json();
     assert_eq!(broken["rejects"].as_array().unwrap().len(), 2);
+    assert_eq!(broken["kept"], serde_json::json!(["coins.png"]));
+    let told = work.run(["add", "c", "photos"]).ended(3).stderr;
+    let kept = "1 cannot be read now; what was indexed before stays, listed in c/";
+    assert!(told.contains("1 not indexed, listed in c/") && told.contains(kept), "{told}");
     assert_eq!(names(&work, "c"), ["a.jpg", "coins.png"]);
     work.run(["verify", "c"]).done();
 }
