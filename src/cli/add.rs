@@ -8,7 +8,7 @@ use patchdex_format::Manifest;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{RuntimeArguments, parse_bytes};
+use super::arguments::{RuntimeArguments, one_of, parse_bytes, require_folder};
 use super::failure::Failure;
 use super::index::{collect, list_rejects, read_metadata, stop_flag, tell_unmatched};
 use super::output;
@@ -20,12 +20,13 @@ use crate::model::Model;
 use crate::picture::Limits;
 
 #[derive(Args)]
+#[command(group = one_of(&["images", "files_from", "metadata"]))]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// Image files, folders, or patterns such as 'photos/**/*.jpg'; only new and changed images are embedded
-    #[arg(value_name = "IMAGES", required_unless_present_any = ["files_from", "metadata"])]
+    #[arg(value_name = "IMAGES")]
     images: Vec<PathBuf>,
     /// File with one image path a line, relative to the file's folder
     #[arg(long, value_name = "FILE")]
@@ -55,6 +56,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let path = &arguments.collection;
+    require_folder(path, &arguments.images)?;
     let manifest = read_manifest(path)?;
     require_model(path, &manifest)?;
     let Manifest { model: binding, root, .. } = manifest;
@@ -105,7 +107,8 @@ fn report(addition: &Addition, path: &std::path::Path, seconds: f64, json: bool)
     }
     if *gone > 0 {
         output::message(&format!(
-            "{gone} of its images are gone from the disk; 'patchdex remove {shown} --missing' removes them"
+            "{gone} of its images {} gone from the disk; 'patchdex remove {shown} --missing' takes out what is gone",
+            if *gone == 1 { "is" } else { "are" },
         ));
     }
     list_rejects(summary, kept);

@@ -47,7 +47,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let model = arguments.model.open()?;
     let collection = arguments.out.join("collection");
     let options = IndexOptions::new(collection.clone(), arguments.model.runtime.threads());
-    output::message(&format!("1. index {} ({} images)", folder.display(), sources.files.len()));
+    output::message(&format!(
+        "1. index {} ({})",
+        folder.display(),
+        output::counted(sources.files.len() as u64, "image")
+    ));
     let start = Instant::now();
     let stop = index::stop_flag();
     let summary =

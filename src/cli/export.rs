@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::require_folder;
 use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::output;
@@ -37,6 +38,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, std::slice::from_ref(&arguments.file))?;
     let start = Instant::now();
     let collection = Collection::open(&arguments.collection)?;
     let options =
@@ -54,11 +56,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         }))?;
         return Ok(Outcome::Done);
     }
-    let vectors = done.vectors.map(|(rows, dim)| format!(", {} rows of {dim} numbers", output::count(rows)));
+    let vectors =
+        done.vectors.map(|(rows, dim)| format!(", {} of {dim} numbers", output::counted(rows, "row")));
     output::message(&format!(
-        "wrote {}: {} images{}, in {seconds:.1} s",
+        "wrote {}: {}{}, in {seconds:.1} s",
         arguments.file.display(),
-        output::count(done.images),
+        output::counted(done.images, "image"),
         vectors.unwrap_or_default()
     ));
     Ok(Outcome::Done)

@@ -10,7 +10,7 @@ use patchdex_format::TilePlan;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{ModelArguments, parse_bytes, parse_tiles};
+use super::arguments::{ModelArguments, one_of, parse_bytes, parse_tiles};
 use super::failure::Failure;
 use super::output;
 use super::progress::IndexBar;
@@ -26,9 +26,10 @@ use crate::picture::Limits;
 const SHOWN_REJECTS: usize = 5;
 
 #[derive(Args)]
+#[command(group = one_of(&["images", "files_from"]))]
 pub(crate) struct Arguments {
     /// Image files, folders, or patterns such as 'photos/**/*.jpg'
-    #[arg(value_name = "IMAGES", required_unless_present = "files_from")]
+    #[arg(value_name = "IMAGES")]
     images: Vec<PathBuf>,
     /// Folder of the collection; new or empty, or where the same command stopped
     #[arg(long, short, value_name = "COLLECTION")]
@@ -179,16 +180,16 @@ pub(crate) fn read_metadata(path: Option<&Path>) -> Result<Option<Arc<MetadataFi
 
 fn print_forecast(forecast: &ingest::Forecast, options: &IndexOptions) -> Result<(), Failure> {
     output::line(&format!(
-        "{} images (and {} that cannot be read), {} views, {} patches\n{} in {}, {} more while it is built\nabout {} with {} threads",
-        output::count(forecast.images as u64),
+        "{} (and {} that cannot be read), {}, {}\n{} in {}, {} more while it is built\nabout {} with {}",
+        output::counted(forecast.images as u64, "image"),
         forecast.rejects,
-        output::count(forecast.views as u64),
-        output::count(forecast.patches),
+        output::counted(forecast.views as u64, "view"),
+        output::counted(forecast.patches, "patch"),
         output::bytes(forecast.bytes),
         options.out.display(),
         output::bytes(forecast.temporary_bytes),
         indicatif::HumanDuration(std::time::Duration::from_secs_f64(forecast.seconds)),
-        options.threads,
+        output::counted(options.threads as u64, "thread"),
     ))
 }
 
@@ -210,7 +211,7 @@ pub(crate) fn report(
     }
     let out = options.out.display();
     let images = output::counted(indexed as u64, "image");
-    let patches = format!("{} patches", output::count(status.patches));
+    let patches = output::counted(status.patches, "patch");
     match summary.unchanged {
         true => output::message(&format!("{out} is up to date: {images}, {patches}")),
         false => {

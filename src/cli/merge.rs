@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::RuntimeArguments;
+use super::arguments::{NONE, RuntimeArguments, require_folder};
 use super::failure::Failure;
 use super::output;
 use super::progress::RowBar;
@@ -33,6 +33,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.collections.iter().try_for_each(|collection| require_folder(collection, NONE))?;
     let start = Instant::now();
     let pool = arguments.runtime.pool();
     let bar = RowBar::new();
@@ -55,11 +56,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     output::message(&format!(
-        "{}: {} below {}, {} patches, in {seconds:.1} s",
+        "{}: {} below {}, {}, in {seconds:.1} s",
         arguments.out.display(),
         output::counted(images, "image"),
         done.manifest.root,
-        output::count(patches)
+        output::counted(patches, "patch")
     ));
     if done.superseded > 0 {
         output::message(&format!(

@@ -41,7 +41,24 @@ pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// 1 and `image` → `1 image`; 1234 → `1,234 images`.
+/// 1 and `image` → `1 image`; 1234 → `1,234 images`; 2 and `patch` → `2 patches`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    let ending = match (number, noun.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", count(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_one_and_all_else_is_many() {
+        let all =
+            [(1, "image"), (0, "image"), (1, "patch"), (1234, "patch")].map(|(n, noun)| counted(n, noun));
+        assert_eq!(all, ["1 image", "0 images", "1 patch", "1,234 patches"]);
+    }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
-use super::arguments::RuntimeArguments;
+use super::arguments::{RuntimeArguments, one_of, require_folder};
 use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::{nearest, output, pictures};
@@ -21,12 +21,13 @@ use crate::report::{PageInput, answer_page};
 use crate::storage;
 
 #[derive(Args)]
+#[command(group = one_of(&["image", "vectors"]))]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// Image that shows the object; it need not be in the collection
-    #[arg(value_name = "IMAGE", required_unless_present = "vectors")]
+    #[arg(value_name = "IMAGE")]
     image: Option<PathBuf>,
     /// Instead of an image, ask for the stored vectors nearest to each row of a .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs
     /// or .bvecs file: tokens as the model gives them, or prepared vectors
@@ -83,6 +84,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, arguments.image.as_slice())?;
     let (top, group_duplicates) = (arguments.top as usize, arguments.group_duplicates);
     if let Some(vectors) = &arguments.vectors {
         let question = nearest::Question {
@@ -265,11 +267,11 @@ fn explain(answer: &Answer) {
     let (query, plan, time) = (&answer.query, &answer.plan, &answer.timing_ms);
     let scales: Vec<String> = query.scales.iter().map(|scale| format!("{scale:.2}")).collect();
     output::message(&format!(
-        "query    {} tokens of box {} seen at {} times the gallery's scale\n\
+        "query    {} of box {} seen at {} times the gallery's scale\n\
          search   {} index: best similarity of every token in every image, weighted by distinctiveness\n\
          rerank   {} images at most: places for {} object sizes, {} boxes an image at most{}\n\
          time     decode {:.0} ms, model and embedding {:.0} ms, search {:.0} ms, rerank {:.0} ms, total {:.0} ms",
-        query.tokens,
+        output::counted(query.tokens as u64, "token"),
         query.bbox,
         scales.join(", "),
         plan.index,
@@ -286,12 +288,12 @@ fn explain(answer: &Answer) {
     for hit in &answer.hits {
         let s = &hit.scores;
         output::message(&format!(
-            "hit {:<4} vote {:.3}, maxsim {:.3}, geometry {:.3}, {} matches: {}",
+            "hit {:<4} vote {:.3}, maxsim {:.3}, geometry {:.3}, {}: {}",
             hit.rank,
             s.vote,
             s.maxsim,
             s.geometry,
-            hit.matches.len(),
+            output::counted(hit.matches.len() as u64, "match"),
             hit.image
         ));
     }

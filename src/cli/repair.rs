@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
 use super::output;
 use crate::collection::repair;
@@ -21,6 +22,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, NONE)?;
     let done = repair(&arguments.collection)?;
     let shown = arguments.collection.display();
     let outcome = if done.lost.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects };

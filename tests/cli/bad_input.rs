@@ -62,6 +62,7 @@ fn images_that_cannot_be_read_are_listed_with_reasons_and_the_rest_is_indexed() 
     assert_eq!(rejects(&Value::from(listed)), found);
     let answer = work.run(["query", "c", "photos/coins.png", "--json"]).done().json();
     assert_eq!(hit_images(&answer), ["coins.png", "coffee.png"]);
+    work.run(["query", "c", "photos/text.jpg"]).refused(1, &["this is no", "give a JPEG, PNG"]);
     let told = work.index("photos", "d", &[]).ended(3).stderr;
     assert!(told.contains("4 not indexed, listed in d/rejects.jsonl"), "{told}");
 }
@@ -106,7 +107,7 @@ fn a_reject_that_was_repaired_since_is_not_called_up_to_date() {
     work.index("photos", "c", &[]).ended(3);
     work.index("photos", "c", &[]).ended(3);
     std::fs::write(work.at("photos/text.jpg"), std::fs::read(photo("rocket.jpg")).unwrap()).unwrap();
-    work.index("photos", "c", &[]).refused(2, &["1 images are new or changed", "patchdex add"]);
+    work.index("photos", "c", &[]).refused(2, &["1 new or changed, 0 gone", "patchdex add"]);
 }
 
 #[test]
@@ -217,7 +218,7 @@ mod unix {
         let work = Workspace::new();
         std::fs::create_dir(work.at("photos")).unwrap();
         symlink("gone.jpg", work.at("photos/dangling.jpg")).unwrap();
-        work.index("photos", "c", &[]).refused(1, &["none of 1 images", "dangling.jpg"]);
+        work.index("photos", "c", &[]).refused(1, &["none of 1 image could", "dangling.jpg"]);
         assert!(!work.at("c").exists());
     }
 
