@@ -253,7 +253,7 @@ pub(crate) fn list_rejects(summary: &Summary, kept: &[String]) {
         }
         output::message(&format!("{} {what}, listed in {list}:", rejects.len()));
         for reject in rejects.iter().take(SHOWN_REJECTS) {
-            output::message(&format!("  {}: {}", reject.path, reject.message));
+            output::message(&format!("  {}: {}", output::name(&reject.path), reject.message));
         }
         if rejects.len() > SHOWN_REJECTS {
             output::message(&format!("  and {} more", rejects.len() - SHOWN_REJECTS));

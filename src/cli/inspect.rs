@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let text = |key: &str| image[key].as_str().map_or_else(|| image[key].to_string(), str::to_owned);
         output::line(&format!(
             "image        {}  {}x{}  {}  {}  {}",
-            text("path"),
+            output::name(&text("path")),
             text("width"),
             text("height"),
             output::counted(image["views"].as_u64().unwrap_or_default(), "view"),

@@ -74,7 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             count => format!(" and of {count} more"),
         };
         output::message(&format!(
-            "metadata of {first}{others} was left out: it was said of another content than the newest file's"
+            "metadata of {}{others} was left out: it was said of another content than the newest file's",
+            output::name(first)
         ));
     }
     if done.raw_dropped {

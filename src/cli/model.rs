@@ -218,7 +218,7 @@ fn prepare(arguments: &PrepareArguments) -> Result<Outcome, Failure> {
     let out = arguments.out.clone().unwrap_or_else(|| model.spec.dir.join(MODEL_PREPARATION));
     storage::write_atomic(&out, &preparation.to_bytes())?;
     for reject in &rejects {
-        output::message(&format!("left out {}: {}", reject.path, reject.message));
+        output::message(&format!("left out {}: {}", output::name(&reject.path), reject.message));
     }
     output::message(&format!(
         "{} fitted on {} of {}: {} (digest {:.12})",

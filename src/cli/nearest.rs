@@ -126,8 +126,12 @@ fn print_head() -> Result<(), Failure> {
 fn print_rows(query: usize, found: &[Nearest]) -> Result<(), Failure> {
     for (rank, Nearest { image, bbox: b, similarity, .. }) in (1..).zip(found) {
         output::line(&format!(
-            "{query:>5} {rank:>5} {similarity:>11.4} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {image}",
-            b.x, b.y, b.w, b.h
+            "{query:>5} {rank:>5} {similarity:>11.4} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}",
+            b.x,
+            b.y,
+            b.w,
+            b.h,
+            output::name(image)
         ))?;
     }
     Ok(())

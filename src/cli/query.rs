@@ -257,7 +257,13 @@ pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
         };
         output::line(&format!(
             "{:>4}  {:.3} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}{alike}",
-            hit.rank, hit.score, b.x, b.y, b.w, b.h, hit.image
+            hit.rank,
+            hit.score,
+            b.x,
+            b.y,
+            b.w,
+            b.h,
+            output::name(&hit.image)
         ))?;
     }
     Ok(())
@@ -294,7 +300,7 @@ fn explain(answer: &Answer) {
             s.maxsim,
             s.geometry,
             output::counted(hit.matches.len() as u64, "match"),
-            hit.image
+            output::name(&hit.image)
         ));
     }
 }

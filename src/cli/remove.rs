@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             "dead_patches": removal.patches, "dry_run": arguments.dry_run,
         }))?;
     } else if arguments.dry_run {
-        removal.images.iter().try_for_each(|image| output::line(image))?;
+        removal.images.iter().try_for_each(|image| output::line(&output::name(image)))?;
         output::message(&format!("{images} would be removed from {shown}"));
     } else {
         output::message(&format!("{images} removed from {shown}"));

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     done.rebuilt.iter().for_each(|what| output::message(&format!("rebuilt {what}")));
     done.lost.iter().for_each(|what| output::message(&format!("lost {what}")));
-    done.lost_images.iter().try_for_each(|image| output::line(image))?;
+    done.lost_images.iter().try_for_each(|image| output::line(&output::name(image)))?;
     if !done.quarantined.is_empty() {
         let files = output::counted(done.quarantined.len() as u64, "file");
         output::message(&format!("{files} set aside in {shown}/quarantine"));

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             "seconds": seconds, "sound": faults.is_empty(), "damage": faults,
         }))?;
     } else {
-        faults.iter().try_for_each(|fault| output::line(fault))?;
+        faults.iter().try_for_each(|fault| output::line(&output::name(fault)))?;
     }
     let read = format!(
         "{}, {}, in {seconds:.2} s",

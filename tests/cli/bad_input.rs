@@ -214,6 +214,32 @@ mod unix {
     }
 
     #[test]
+    fn control_characters_in_names_are_printed_for_people_as_text() {
+        let work = Workspace::new();
+        work.photos(&["coins.png"]);
+        std::fs::copy(photo("coins.png"), work.at("photos").join("a\n\x1b[31mred.png")).unwrap();
+        work.write("photos/b\x1b.jpg", "text");
+        let shown = r"a\n\u{1b}[31mred.png";
+        let index = work.index("photos", "c", &[]).ended(3);
+        assert!(index.stderr.contains(r"  b\u{1b}.jpg: not an image"), "{}", index.stderr);
+        work.run(["export", "c", "rows.npy"]).done();
+        for arguments in [
+            &["query", "c", "photos/coins.png", "--explain"][..],
+            &["query", "c", "--vectors", "rows.npy", "--prepared", "--top", "1"],
+            &["inspect", "c", "--images"],
+            &["remove", "c", "a*", "--dry-run"],
+        ] {
+            let run = work.run(arguments).done();
+            assert!(run.stdout.contains(shown), "{arguments:?}: {}", run.stdout);
+            assert!(!run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'), "{arguments:?}");
+        }
+        let answer = work.run(["query", "c", "photos/coins.png", "--json"]).done().json();
+        assert_eq!(hit_images(&answer)[0], "a\n\x1b[31mred.png");
+        let missing = work.run(["query", "c", "gone\x1b.png"]).refused(1, &[r"gone\u{1b}.png"]);
+        assert!(!missing.stderr.contains('\x1b'));
+    }
+
+    #[test]
     fn only_links_that_lead_nowhere_are_named() {
         let work = Workspace::new();
         std::fs::create_dir(work.at("photos")).unwrap();
