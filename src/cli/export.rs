@@ -20,7 +20,8 @@ pub(crate) struct Arguments {
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// File to write: .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs or .bvecs for the vectors; .parquet for vectors with image,
-    /// box and metadata; .json for the images as COCO lists them. Rows come in order of the images' paths
+    /// box and metadata; .json for the images as COCO lists them. Rows and COCO ids come in order of the images' paths: they are those of
+    /// this commit, and others after add, remove or another change
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Write the model's own tokens (collections indexed with --keep-raw)
