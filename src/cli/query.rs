@@ -75,7 +75,8 @@ pub(crate) struct Arguments {
     /// Print one JSON object a hit; with --vectors, a row
     #[arg(long)]
     jsonl: bool,
-    /// Print the hits as COCO results, for the images of 'patchdex export COLLECTION FILE.json'
+    /// Print the hits as COCO results, for the images of 'patchdex export COLLECTION FILE.json'. Both number the images of
+    /// this commit: after add, remove or another change, export anew
     #[arg(long, conflicts_with_all = ["json", "jsonl"])]
     coco: bool,
     /// Also write a page that shows the answer
@@ -158,6 +159,8 @@ pub(crate) fn ask(
     let opening_ms = opening.elapsed().as_secs_f64() * 1e3;
     let name = question.image.display().to_string();
     let mut answer = runtime.pool().install(|| engine.query(&picture, &name, question.boxes, plan))?;
+    let doubts = question.boxes.iter().filter_map(|bbox| doubt(bbox, &picture, engine.patch_px(&picture)));
+    doubts.for_each(|doubt| output::message(&doubt));
     answer.timing_ms.decode = decode_ms;
     answer.timing_ms.embed += opening_ms;
     answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
@@ -166,6 +169,25 @@ pub(crate) fn ask(
         output::message(&format!("wrote {}", html.display()));
     }
     Ok((answer, engine))
+}
+
+/// What makes one doubt that a box with something in `picture` is what was meant: fractions or corners look so.
+fn doubt(bbox: &Bbox, picture: &Picture, patch_px: f32) -> Option<String> {
+    /// As much as rounding moves an edge.
+    const ROUNDING_PX: f32 = 1.0;
+    let (width, height) = (picture.width, picture.height);
+    let inside = bbox.intersection(&Bbox::of_image(width, height));
+    if bbox.w - inside.w > ROUNDING_PX || bbox.h - inside.h > ROUNDING_PX {
+        return Some(format!(
+            "box {bbox} was cut to {inside}: the image has {width}x{height} px, boxes are x,y,width,height in pixels"
+        ));
+    }
+    (inside.w.max(inside.h) < patch_px).then(|| {
+        format!(
+            "box {bbox} is smaller than a patch ({patch_px:.0} of the image's {width}x{height} px), which is little to \
+             go by; boxes are x,y,width,height in pixels"
+        )
+    })
 }
 
 /// A hit as COCO's results have it.
