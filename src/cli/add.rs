@@ -21,6 +21,9 @@ use crate::picture::Limits;
 
 #[derive(Args)]
 #[command(group = one_of(&["images", "files_from", "metadata"]))]
+#[command(
+    override_usage = "patchdex add [OPTIONS] <COLLECTION> <IMAGES|--files-from <FILE>|--metadata <FILE>>"
+)]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]

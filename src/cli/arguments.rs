@@ -75,7 +75,8 @@ impl RuntimeArguments {
     }
 }
 
-/// At least one of several arguments; an error names all of them.
+/// At least one of several arguments; an error names all of them. Clap's usage puts it before other positions: commands
+/// that have some write their own.
 pub(crate) fn one_of(arguments: &[&'static str]) -> ArgGroup {
     ArgGroup::new("one_of").args(arguments).required(true).multiple(true)
 }

@@ -15,6 +15,7 @@ use crate::dims::{Method, Source};
 
 #[derive(Args)]
 #[command(group = one_of(&["prepare", "drop_dims"]))]
+#[command(override_usage = "patchdex prepare [OPTIONS] <COLLECTION> <MAP|--drop-dims <N>>")]
 pub(crate) struct Arguments {
     /// Folder of the collection; it was indexed with --keep-raw
     #[arg(value_name = "COLLECTION")]

@@ -22,6 +22,7 @@ use crate::storage;
 
 #[derive(Args)]
 #[command(group = one_of(&["image", "vectors"]))]
+#[command(override_usage = "patchdex query [OPTIONS] <COLLECTION> <IMAGE|--vectors <FILE>>")]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]

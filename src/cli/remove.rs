@@ -13,6 +13,7 @@ use crate::collection::{Selection, remove};
 
 #[derive(Args)]
 #[command(group = one_of(&["patterns", "ids", "missing"]))]
+#[command(override_usage = "patchdex remove [OPTIONS] <COLLECTION> <IMAGES|--id <ID>|--missing>")]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]

@@ -108,10 +108,10 @@ fn what_is_no_command_is_a_usage_error() {
 fn of_arguments_that_stand_for_each_other_all_are_asked_for() {
     for (arguments, asked) in [
         (&["index", "--out", "c"][..], &["IMAGES", "--files-from"][..]),
-        (&["add", "c"], &["IMAGES", "--files-from", "--metadata"]),
-        (&["query", "c"], &["IMAGE", "--vectors"]),
-        (&["remove", "c"], &["IMAGES", "--id", "--missing"]),
-        (&["prepare", "c"], &["MAP", "--drop-dims"]),
+        (&["add", "c"], &["<COLLECTION> <IMAGES|--files-from <FILE>|--metadata <FILE>>"]),
+        (&["query", "c"], &["<COLLECTION> <IMAGE|--vectors <FILE>>"]),
+        (&["remove", "c"], &["<COLLECTION> <IMAGES|--id <ID>|--missing>"]),
+        (&["prepare", "c"], &["<COLLECTION> <MAP|--drop-dims <N>>"]),
     ] {
         run(arguments).refused(2, asked);
     }
