@@ -197,7 +197,7 @@ fn a_folder_with_other_things_is_left_alone() {
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains(out.to_str().unwrap()) && message.contains("chapter 1.txt"), "{message}");
-    assert!(message.contains("choose another --out"), "{message}");
+    assert!(message.contains("choose another folder"), "{message}");
     assert_eq!(files(bench.folder.path()), before);
     assert!(!out.join("writer.lock").exists());
 }
@@ -210,7 +210,7 @@ fn a_file_in_the_place_of_the_collection_is_left_alone() {
     let output = bench.shell(&bench.command(&out));
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("notes.txt") && message.contains("choose another --out"), "{message}");
+    assert!(message.contains("notes.txt") && message.contains("choose another folder"), "{message}");
     assert_eq!(fs::read(&out).unwrap(), b"years of work");
 }
 

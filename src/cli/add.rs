@@ -8,9 +8,9 @@ use patchdex_format::Manifest;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{RuntimeArguments, parse_bytes};
+use super::arguments::{RuntimeArguments, one_of, parse_bytes, require_folder};
 use super::failure::Failure;
-use super::index::{list_rejects, read_metadata, stop_flag, tell_unmatched};
+use super::index::{collect, list_rejects, read_metadata, stop_flag, tell_unmatched};
 use super::output;
 use super::progress::IndexBar;
 use crate::collection::{read_manifest, require_model};
@@ -20,12 +20,16 @@ use crate::model::Model;
 use crate::picture::Limits;
 
 #[derive(Args)]
+#[command(group = one_of(&["images", "files_from", "metadata"]))]
+#[command(
+    override_usage = "patchdex add [OPTIONS] <COLLECTION> <IMAGES|--files-from <FILE>|--metadata <FILE>>"
+)]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// Image files, folders, or patterns such as 'photos/**/*.jpg'; only new and changed images are embedded
-    #[arg(value_name = "IMAGES", required_unless_present_any = ["files_from", "metadata"])]
+    #[arg(value_name = "IMAGES")]
     images: Vec<PathBuf>,
     /// File with one image path a line, relative to the file's folder
     #[arg(long, value_name = "FILE")]
@@ -55,10 +59,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let path = &arguments.collection;
+    require_folder(path, &arguments.images)?;
     let manifest = read_manifest(path)?;
     require_model(path, &manifest)?;
     let Manifest { model: binding, root, .. } = manifest;
-    let mut sources = ingest::collect(&arguments.images, arguments.files_from.as_deref())?;
+    let mut sources = collect(&arguments.images, arguments.files_from.as_deref())?;
     if sources.inputs.is_empty() {
         // Only the metadata is new.
         sources.root = root.into();
@@ -83,13 +88,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 fn report(addition: &Addition, path: &std::path::Path, seconds: f64, json: bool) -> Result<(), Failure> {
-    let Addition { summary, added, changed, moved, gone, new_root } = addition;
+    let Addition { summary, added, changed, moved, gone, kept, new_root } = addition;
     if json {
         return output::json(&json!({
             "collection": path.to_string_lossy(), "images": summary.images, "added": added, "changed": changed,
             "moved": moved, "gone": gone, "resumed": summary.status.resumed, "embedded_views": summary.embedded_views,
             "new_root": new_root.as_ref().map(|root| root.to_string_lossy()), "seconds": seconds,
-            "unchanged": summary.unchanged, "rejects": summary.rejects,
+            "unchanged": summary.unchanged, "rejects": summary.rejects, "kept": kept,
         }));
     }
     let (shown, images) = (path.display(), output::counted(summary.images as u64, "image"));
@@ -105,10 +110,11 @@ fn report(addition: &Addition, path: &std::path::Path, seconds: f64, json: bool)
     }
     if *gone > 0 {
         output::message(&format!(
-            "{gone} of its images are gone from the disk; 'patchdex remove {shown} --missing' removes them"
+            "{gone} of its images {} gone from the disk; 'patchdex remove {shown} --missing' takes out what is gone",
+            if *gone == 1 { "is" } else { "are" },
         ));
     }
-    list_rejects(summary);
+    list_rejects(summary, kept);
     tell_unmatched(summary);
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! Arguments that several commands share, and the parsers of their values.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use patchdex_format::TilePlan;
 
+use super::failure::Failure;
+use crate::collection::read_manifest;
+use crate::core::Kind;
 use crate::engine::EngineOptions;
 use crate::index::{HnswParameters, INDEX_KINDS};
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
@@ -107,6 +110,30 @@ impl RuntimeArguments {
     pub fn engine(&self, model: Option<String>) -> EngineOptions {
         EngineOptions { model, onnxruntime: self.onnxruntime.clone(), threads: self.threads() }
     }
+}
+
+/// At least one of several arguments; an error names all of them. Clap's usage puts it before other positions: commands
+/// that have some write their own.
+pub(crate) fn one_of(arguments: &[&'static str]) -> ArgGroup {
+    ArgGroup::new("one_of").args(arguments).required(true).multiple(true)
+}
+
+/// No arguments beside a collection.
+pub(crate) const NONE: &[&Path] = &[];
+
+/// Refuses a file where the folder of a collection belongs; where one of the arguments `beside` it is a collection, they
+/// are swapped.
+pub(crate) fn require_folder(path: &Path, beside: &[impl AsRef<Path>]) -> Result<(), Failure> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let swapped = beside.iter().map(AsRef::as_ref).find(|other| read_manifest(other).is_ok());
+    let advice = match swapped {
+        Some(other) => format!("{} is one: swap both", other.display()),
+        None => "give the folder of one".to_owned(),
+    };
+    let message = format!("{} is a file, not a collection; {advice}", path.display());
+    Err(Failure::new(Kind::Invalid, message))
 }
 
 fn parse_input(text: &str) -> Result<(String, f64), String> {

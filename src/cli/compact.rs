@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
 use super::output;
 use super::progress::RowBar;
@@ -33,6 +34,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, NONE)?;
     let start = Instant::now();
     let options = match arguments.all {
         true => CompactOptions::ALL,

@@ -43,11 +43,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             "the sample photographs are not here; run 'patchdex setup', or name a folder with images";
         return Err(Failure::new(Kind::NotFound, message));
     }
-    let sources = ingest::collect(std::slice::from_ref(&folder), None)?;
+    let sources = index::collect(std::slice::from_ref(&folder), None)?;
     let model = arguments.model.open()?;
     let collection = arguments.out.join("collection");
     let options = IndexOptions::new(collection.clone(), arguments.model.runtime.threads());
-    output::message(&format!("1. index {} ({} images)", folder.display(), sources.files.len()));
+    output::message(&format!(
+        "1. index {} ({})",
+        folder.display(),
+        output::counted(sources.files.len() as u64, "image")
+    ));
     let start = Instant::now();
     let stop = index::stop_flag();
     let summary =

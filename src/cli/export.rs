@@ -7,6 +7,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::require_folder;
+use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::output;
 use crate::collection::{Collection, Filter};
@@ -18,13 +20,14 @@ pub(crate) struct Arguments {
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// File to write: .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs or .bvecs for the vectors; .parquet for vectors with image,
-    /// box and metadata; .json for the images as COCO lists them. Rows come in order of the images' paths
+    /// box and metadata; .json for the images as COCO lists them. Rows and COCO ids come in order of the images' paths: they are those of
+    /// this commit, and others after add, remove or another change
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Write the model's own tokens (collections indexed with --keep-raw)
     #[arg(long)]
     raw: bool,
-    /// Only images that meet a condition on their metadata, or on image, id, width, height, bytes
+    /// Only images that meet a condition on their metadata, or on image, width, height, bytes
     #[arg(long = "where", value_name = "CONDITION")]
     filter: Option<Filter>,
     /// Replace FILE where it exists
@@ -36,12 +39,16 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, std::slice::from_ref(&arguments.file))?;
     let start = Instant::now();
     let collection = Collection::open(&arguments.collection)?;
     let options =
         ExportOptions { raw: arguments.raw, filter: arguments.filter.as_ref(), force: arguments.force };
     let done = export(&collection, &arguments.file, options)?;
     let seconds = start.elapsed().as_secs_f64();
+    if let (0, Some(filter)) = (done.images, &arguments.filter) {
+        tell_unmet(&collection, filter)?;
+    }
     if arguments.json {
         output::json(&json!({
             "collection": arguments.collection.to_string_lossy(), "file": arguments.file.to_string_lossy(),
@@ -50,11 +57,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         }))?;
         return Ok(Outcome::Done);
     }
-    let vectors = done.vectors.map(|(rows, dim)| format!(", {} rows of {dim} numbers", output::count(rows)));
+    let vectors =
+        done.vectors.map(|(rows, dim)| format!(", {} of {dim} numbers", output::counted(rows, "row")));
     output::message(&format!(
-        "wrote {}: {} images{}, in {seconds:.1} s",
+        "wrote {}: {}{}, in {seconds:.1} s",
         arguments.file.display(),
-        output::count(done.images),
+        output::counted(done.images, "image"),
         vectors.unwrap_or_default()
     ));
     Ok(Outcome::Done)

@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let shown = arguments.out.display();
-    let what = format!("{} images, {} vectors", output::count(images), output::count(patches));
+    let what = format!("{}, {}", output::counted(images, "image"), output::counted(patches, "vector"));
     match done.unchanged {
         true => output::message(&format!("{shown} is up to date: {what}")),
         false => output::message(&format!("{shown}: {what} of {} numbers in {seconds:.1} s", manifest.dim)),

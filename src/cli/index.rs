@@ -10,14 +10,14 @@ use patchdex_format::TilePlan;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{GraphArguments, ModelArguments, parse_bytes, parse_tiles};
+use super::arguments::{GraphArguments, ModelArguments, one_of, parse_bytes, parse_tiles};
 use super::failure::Failure;
 use super::output;
 use super::progress::IndexBar;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
 use crate::index::RowKind;
-use crate::ingest::{self, IndexOptions, MetadataFile, Sources, Summary};
+use crate::ingest::{self, IndexOptions, MetadataFile, Reject, Sources, Summary};
 use crate::metric::METRICS;
 use crate::model::Model;
 use crate::picture::Limits;
@@ -26,9 +26,10 @@ use crate::picture::Limits;
 const SHOWN_REJECTS: usize = 5;
 
 #[derive(Args)]
+#[command(group = one_of(&["images", "files_from"]))]
 pub(crate) struct Arguments {
     /// Image files, folders, or patterns such as 'photos/**/*.jpg'
-    #[arg(value_name = "IMAGES", required_unless_present = "files_from")]
+    #[arg(value_name = "IMAGES")]
     images: Vec<PathBuf>,
     /// Folder of the collection; new or empty, or where the same command stopped
     #[arg(long, short, value_name = "COLLECTION")]
@@ -84,7 +85,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let sources = ingest::collect(&arguments.images, arguments.files_from.as_deref())?;
+    let sources = collect(&arguments.images, arguments.files_from.as_deref())?;
     let model = arguments.model.open()?;
     let options = arguments.options()?;
     let pool = arguments.model.runtime.pool();
@@ -101,6 +102,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let summary = pool.install(|| build(&sources, &model, &options, &stop))?;
     report(&summary, &options, start.elapsed().as_secs_f64(), arguments.json)?;
     Ok(if summary.rejects.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects })
+}
+
+/// Finds the images, and says which ones are of kinds that are not read.
+pub(crate) fn collect(images: &[PathBuf], files_from: Option<&Path>) -> Result<Sources, Failure> {
+    let sources = ingest::collect(images, files_from)?;
+    let count: usize = sources.unread.values().sum();
+    if count > 0 {
+        let kinds: Vec<String> =
+            sources.unread.iter().map(|(extension, count)| format!("{count} .{extension}")).collect();
+        output::message(&format!(
+            "{} not looked at ({}): convert {} to JPEG, PNG or WebP",
+            output::counted(count as u64, "other image file"),
+            kinds.join(", "),
+            if count == 1 { "it" } else { "them" },
+        ));
+    }
+    Ok(sources)
 }
 
 /// Indexes with a progress bar.
@@ -162,16 +180,16 @@ pub(crate) fn read_metadata(path: Option<&Path>) -> Result<Option<Arc<MetadataFi
 
 fn print_forecast(forecast: &ingest::Forecast, options: &IndexOptions) -> Result<(), Failure> {
     output::line(&format!(
-        "{} images (and {} that cannot be read), {} views, {} patches\n{} in {}, {} more while it is built\nabout {} with {} threads",
-        output::count(forecast.images as u64),
+        "{} (and {} that cannot be read), {}, {}\n{} in {}, {} more while it is built\nabout {} with {}",
+        output::counted(forecast.images as u64, "image"),
         forecast.rejects,
-        output::count(forecast.views as u64),
-        output::count(forecast.patches),
+        output::counted(forecast.views as u64, "view"),
+        output::counted(forecast.patches, "patch"),
         output::bytes(forecast.bytes),
         options.out.display(),
         output::bytes(forecast.temporary_bytes),
         indicatif::HumanDuration(std::time::Duration::from_secs_f64(forecast.seconds)),
-        options.threads,
+        output::counted(options.threads as u64, "thread"),
     ))
 }
 
@@ -193,7 +211,7 @@ pub(crate) fn report(
     }
     let out = options.out.display();
     let images = output::counted(indexed as u64, "image");
-    let patches = format!("{} patches", output::count(status.patches));
+    let patches = output::counted(status.patches, "patch");
     match summary.unchanged {
         true => output::message(&format!("{out} is up to date: {images}, {patches}")),
         false => {
@@ -208,7 +226,7 @@ pub(crate) fn report(
             ));
         }
     }
-    list_rejects(summary);
+    list_rejects(summary, &[]);
     tell_unmatched(summary);
     Ok(())
 }
@@ -222,17 +240,23 @@ pub(crate) fn tell_unmatched(summary: &Summary) {
     }
 }
 
-/// Names the first images that are not in the collection, and the list of all.
-pub(crate) fn list_rejects(summary: &Summary) {
-    if summary.rejects.is_empty() {
-        return;
-    }
+/// Names the first images that could not be read, those that are in the collection as they were (`kept`) apart from
+/// those that are not in it, and the list of all.
+pub(crate) fn list_rejects(summary: &Summary, kept: &[String]) {
+    let (old, new): (Vec<&Reject>, Vec<&Reject>) =
+        summary.rejects.iter().partition(|reject| kept.contains(&reject.path));
     let list = summary.rejects_file.display();
-    output::message(&format!("{} not indexed, listed in {list}:", summary.rejects.len()));
-    for reject in summary.rejects.iter().take(SHOWN_REJECTS) {
-        output::message(&format!("  {}: {}", reject.path, reject.message));
-    }
-    if summary.rejects.len() > SHOWN_REJECTS {
-        output::message(&format!("  and {} more", summary.rejects.len() - SHOWN_REJECTS));
+    for (rejects, what) in [(new, "not indexed"), (old, "cannot be read now; what was indexed before stays")]
+    {
+        if rejects.is_empty() {
+            continue;
+        }
+        output::message(&format!("{} {what}, listed in {list}:", rejects.len()));
+        for reject in rejects.iter().take(SHOWN_REJECTS) {
+            output::message(&format!("  {}: {}", output::name(&reject.path), reject.message));
+        }
+        if rejects.len() > SHOWN_REJECTS {
+            output::message(&format!("  and {} more", rejects.len() - SHOWN_REJECTS));
+        }
     }
 }

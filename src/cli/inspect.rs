@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
 use super::output;
 use crate::collection::{Collection, is_imported};
@@ -25,6 +26,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, NONE)?;
     let start = Instant::now();
     let collection = Collection::open(&arguments.collection)?;
     let open_ms = start.elapsed().as_secs_f64() * 1e3;
@@ -107,12 +109,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     for image in images.unwrap_or_default() {
         let text = |key: &str| image[key].as_str().map_or_else(|| image[key].to_string(), str::to_owned);
         output::line(&format!(
-            "image        {}  {}x{}  {} views  {} patches  {}",
-            text("path"),
+            "image        {}  {}x{}  {}  {}  {}",
+            output::name(&text("path")),
             text("width"),
             text("height"),
-            text("views"),
-            text("patches"),
+            output::counted(image["views"].as_u64().unwrap_or_default(), "view"),
+            output::counted(image["patches"].as_u64().unwrap_or_default(), "patch"),
             text("id")
         ))?;
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::RuntimeArguments;
+use super::arguments::{NONE, RuntimeArguments, require_folder};
 use super::failure::Failure;
 use super::output;
 use super::progress::RowBar;
@@ -33,6 +33,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.collections.iter().try_for_each(|collection| require_folder(collection, NONE))?;
     let start = Instant::now();
     let pool = arguments.runtime.pool();
     let bar = RowBar::new();
@@ -49,22 +50,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     if arguments.json {
         output::json(&json!({
             "collection": arguments.out.to_string_lossy(), "images": images, "patches": patches,
-            "root": done.manifest.root, "superseded": done.superseded, "raw_dropped": done.raw_dropped,
-            "seconds": seconds,
+            "root": done.manifest.root, "superseded": done.superseded,
+            "metadata_dropped": done.metadata_dropped, "raw_dropped": done.raw_dropped, "seconds": seconds,
         }))?;
         return Ok(Outcome::Done);
     }
     output::message(&format!(
-        "{}: {} below {}, {} patches, in {seconds:.1} s",
+        "{}: {} below {}, {}, in {seconds:.1} s",
         arguments.out.display(),
         output::counted(images, "image"),
         done.manifest.root,
-        output::count(patches)
+        output::counted(patches, "patch")
     ));
     if done.superseded > 0 {
         output::message(&format!(
             "{} of the same path in several; the newest file was taken",
             output::counted(done.superseded as u64, "image")
+        ));
+    }
+    if let [first, others @ ..] = done.metadata_dropped.as_slice() {
+        let others = match others.len() {
+            0 => String::new(),
+            count => format!(" and of {count} more"),
+        };
+        output::message(&format!(
+            "metadata of {}{others} was left out: it was said of another content than the newest file's",
+            output::name(first)
         ));
     }
     if done.raw_dropped {

@@ -5,6 +5,7 @@ mod add;
 mod arguments;
 mod compact;
 mod completions;
+mod condition;
 mod demo;
 mod export;
 mod failure;

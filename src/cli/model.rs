@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::ModelArguments;
 use super::failure::Failure;
-use super::{output, pictures};
+use super::{index, output, pictures};
 use crate::collection::MODEL_PREPARATION;
 use crate::core::Kind;
 use crate::dims::{Method, Preparation};
@@ -165,7 +165,7 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
     };
     output::line(&format!(
         "model        {} in {}\ninputs       {}\noutputs      {}\ntokens       from '{}': {} prefix, then patches of {} px, {} numbers each\n\
-         size         {size}\nran          {}x{} px: {}x{} patches\nspeed        {:.1} ms a picture, {:.2} images/s with {} threads\n\
+         size         {size}\nran          {}x{} px: {}x{} patches\nspeed        {:.1} ms a picture, {:.2} images/s with {}\n\
          runtime      {}\nfine: 'patchdex index' can use it",
         report.name,
         model.spec.dir.display(),
@@ -181,7 +181,7 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
         report.grid.1,
         report.run_ms,
         report.images_per_s,
-        report.threads,
+        output::counted(report.threads as u64, "thread"),
         model.library().display(),
     ))
 }
@@ -202,7 +202,7 @@ fn check_picture(arguments: &CheckArguments) -> Result<Picture, Failure> {
 }
 
 fn prepare(arguments: &PrepareArguments) -> Result<Outcome, Failure> {
-    let sources = ingest::collect(&arguments.images, None)?;
+    let sources = index::collect(&arguments.images, None)?;
     let model = arguments.model.open()?;
     if matches!(arguments.method, Method::None | Method::Keep(_)) {
         let message = "this method needs no fitting; give it to 'patchdex index --prepare'";
@@ -218,13 +218,13 @@ fn prepare(arguments: &PrepareArguments) -> Result<Outcome, Failure> {
     let out = arguments.out.clone().unwrap_or_else(|| model.spec.dir.join(MODEL_PREPARATION));
     storage::write_atomic(&out, &preparation.to_bytes())?;
     for reject in &rejects {
-        output::message(&format!("left out {}: {}", reject.path, reject.message));
+        output::message(&format!("left out {}: {}", output::name(&reject.path), reject.message));
     }
     output::message(&format!(
-        "{} fitted on {} patches of {} images: {} (digest {:.12})",
+        "{} fitted on {} of {}: {} (digest {:.12})",
         arguments.method,
-        output::count(moments.count),
-        sources.files.len() + sources.rejects.len() - rejects.len(),
+        output::counted(moments.count, "patch"),
+        output::counted((sources.files.len() + sources.rejects.len() - rejects.len()) as u64, "image"),
         out.display(),
         preparation.digest()
     ));

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::output;
 use crate::collection::{Collection, Filter};
 use crate::exchange::VectorFile;
-use crate::query::{Nearest, Scope, SearchPath, Thoroughness, VectorSearch, comparable};
+use crate::query::{Nearest, QueryError, Scope, SearchPath, Thoroughness, VectorSearch, comparable};
 
 /// Rows that are read and answered at a time.
 const BATCH_ROWS: usize = 1024;
@@ -17,12 +18,22 @@ const BATCH_ROWS: usize = 1024;
 pub(crate) struct Question<'a> {
     pub collection: &'a Path,
     pub vectors: &'a Path,
-    pub prepared: bool,
+    /// What the rows are; where nobody says, their length tells.
+    pub kind: Option<RowsOf>,
     pub top: usize,
     pub filter: Option<&'a Filter>,
     pub thoroughness: Thoroughness,
     /// Whether to say how each segment is searched.
     pub explain: bool,
+}
+
+/// Where rows of numbers come from.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum RowsOf {
+    /// The model: they go through the collection's preparation.
+    Model,
+    /// The collection: they are prepared.
+    Stored,
 }
 
 /// How the answer is printed.
@@ -58,10 +69,14 @@ struct AnswerLine<'a> {
 pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failure> {
     let file = VectorFile::open(question.vectors)?;
     let collection = Collection::open(question.collection)?;
+    let prepared = is_prepared(&collection, file.dim(), question.kind)?;
     let scope = match question.filter {
         Some(filter) => Scope::of(collection.matching(filter)?),
         None => Scope::all(&collection),
     };
+    if let (0, Some(filter)) = (scope.count(), question.filter) {
+        tell_unmet(&collection, filter)?;
+    }
     let search = VectorSearch::of(&collection, &scope, question.thoroughness)?;
     if question.explain {
         explain(&search);
@@ -70,8 +85,11 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     for first in (0..file.rows()).step_by(BATCH_ROWS) {
         let mut rows = vec![0.0; (file.rows() - first).min(BATCH_ROWS) * file.dim()];
         file.read(first, &mut rows)?;
-        let vectors = comparable(&collection, &rows, file.dim(), question.prepared)?;
-        let all = search.nearest(&vectors, question.top)?;
+        let vectors = comparable(&collection, &rows, file.dim(), prepared)?;
+        let mut all = search.nearest(&vectors, question.top)?;
+        if shape != Shape::Table {
+            search.tell(all.iter_mut().flatten())?;
+        }
         if first == 0 && shape == Shape::Table {
             print_head()?;
         }
@@ -107,6 +125,23 @@ fn explain(search: &VectorSearch<'_>) {
     }
 }
 
+/// Whether rows of `len` numbers are said to be prepared. Says what they are taken for where that could be wrong.
+fn is_prepared(collection: &Collection, len: usize, kind: Option<RowsOf>) -> Result<bool, Failure> {
+    let manifest = collection.manifest();
+    let (hidden_size, dim) = (manifest.model.hidden_size as usize, manifest.dim as usize);
+    if kind == Some(RowsOf::Model) && len != hidden_size {
+        return Err(QueryError::Rows { found: len, hidden_size, dim }.into());
+    }
+    let changes = manifest.preparation.file.is_some();
+    if kind.is_none() && changes && len == hidden_size && len == dim {
+        output::message(
+            "the rows are taken as the model's own tokens (--raw); --prepared is for rows that 'patchdex export' wrote \
+             without --raw",
+        );
+    }
+    Ok(kind == Some(RowsOf::Stored))
+}
+
 fn print_head() -> Result<(), Failure> {
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     output::line(&format!("{bold}query  rank  similarity      x      y      w      h  image{plain}"))
@@ -115,8 +150,12 @@ fn print_head() -> Result<(), Failure> {
 fn print_rows(query: usize, found: &[Nearest]) -> Result<(), Failure> {
     for (rank, Nearest { image, bbox: b, similarity, .. }) in (1..).zip(found) {
         output::line(&format!(
-            "{query:>5} {rank:>5} {similarity:>11.4} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {image}",
-            b.x, b.y, b.w, b.h
+            "{query:>5} {rank:>5} {similarity:>11.4} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}",
+            b.x,
+            b.y,
+            b.w,
+            b.h,
+            output::name(image)
         ))?;
     }
     Ok(())

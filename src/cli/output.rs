@@ -1,5 +1,6 @@
 //! What goes to standard output: JSON objects and plain lines; and numbers as people read them.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
@@ -21,9 +22,30 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(|error| stdout_failure(&error))
 }
 
-/// Prints a message. Nobody may be there to read it: that is no reason to stop.
+/// Prints a message; of control characters only line breaks. Nobody may be there to read it: that is no reason to stop.
 pub(crate) fn message(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", escaped(text, |c| c != '\n'));
+}
+
+/// A name as people read it: in one line, and with nothing that a terminal obeys.
+pub(crate) fn name(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| true)
+}
+
+/// A text with the control characters that are `meant` written as in Rust.
+fn escaped(text: &str, meant: fn(char) -> bool) -> Cow<'_, str> {
+    let is_meant = |c: char| c.is_control() && meant(c);
+    if !text.contains(is_meant) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match is_meant(c) {
+            true => escaped.extend(c.escape_debug()),
+            false => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 /// Whether standard output is a terminal that takes colours.
@@ -41,7 +63,30 @@ pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// 1 and `image` → `1 image`; 1234 → `1,234 images`.
+/// 1 and `image` → `1 image`; 1234 → `1,234 images`; 2 and `patch` → `2 patches`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    let ending = match (number, noun.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", count(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_names_are_written_out_and_nothing_else() {
+        assert_eq!(name("a\n\x1b[31m\u{9b}\t'\\é.png"), "a\\n\\u{1b}[31m\\u{9b}\\t'\\é.png");
+        assert!(matches!(name("it's \\ 月.png"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn one_is_one_and_all_else_is_many() {
+        let all =
+            [(1, "image"), (0, "image"), (1, "patch"), (1234, "patch")].map(|(n, noun)| counted(n, noun));
+        assert_eq!(all, ["1 image", "0 images", "1 patch", "1,234 patches"]);
+    }
 }

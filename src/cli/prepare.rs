@@ -7,19 +7,21 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::RuntimeArguments;
+use super::arguments::{NONE, RuntimeArguments, one_of, require_folder};
 use super::failure::Failure;
 use super::output;
 use crate::collection::prepare;
 use crate::dims::{Method, Source};
 
 #[derive(Args)]
+#[command(group = one_of(&["prepare", "drop_dims"]))]
+#[command(override_usage = "patchdex prepare [OPTIONS] <COLLECTION> <MAP|--drop-dims <N>>")]
 pub(crate) struct Arguments {
     /// Folder of the collection; it was indexed with --keep-raw
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// Linear map of the tokens, as of 'patchdex index --prepare'
-    #[arg(value_name = "MAP", required_unless_present = "drop_dims")]
+    #[arg(value_name = "MAP")]
     prepare: Option<Source>,
     /// Drop the N dimensions of highest variance; short for drop:N
     #[arg(long, value_name = "N", conflicts_with = "prepare")]
@@ -33,6 +35,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let start = Instant::now();
+    require_folder(&arguments.collection, NONE)?;
     let source = match (&arguments.prepare, arguments.drop_dims) {
         (Some(source), _) => source.clone(),
         (None, dropped) => Source::Own(Method::Drop(dropped.unwrap_or_default())),

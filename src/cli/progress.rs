@@ -33,9 +33,9 @@ impl IndexBar {
             self.bar.reset_eta();
         }
         self.bar.set_position(status.done as u64);
-        let mut text = format!("{} patches", output::count(status.patches));
+        let mut text = output::counted(status.patches, "patch");
         if status.rejects > 0 {
-            text += &format!("  {} rejects", status.rejects);
+            text += &format!("  {}", output::counted(status.rejects as u64, "reject"));
         }
         if let Some(stage) = status.stage {
             text += &format!("  {stage}");

@@ -8,7 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
-use super::arguments::{RuntimeArguments, parse_share};
+use super::arguments::{RuntimeArguments, one_of, parse_share, require_folder};
+use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::{nearest, output, pictures};
 use crate::collection::{Collection, Filter};
@@ -20,12 +21,14 @@ use crate::report::{PageInput, answer_page};
 use crate::storage;
 
 #[derive(Args)]
+#[command(group = one_of(&["image", "vectors"]))]
+#[command(override_usage = "patchdex query [OPTIONS] <COLLECTION> <IMAGE|--vectors <FILE>>")]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// Image that shows the object; it need not be in the collection
-    #[arg(value_name = "IMAGE", required_unless_present = "vectors")]
+    #[arg(value_name = "IMAGE")]
     image: Option<PathBuf>,
     /// Instead of an image, ask for the stored vectors nearest to each row of a .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs
     /// or .bvecs file: tokens as the model gives them, or prepared vectors
@@ -35,9 +38,13 @@ pub(crate) struct Arguments {
         conflicts_with_all = ["image", "boxes", "group_duplicates", "html", "coco"]
     )]
     vectors: Option<PathBuf>,
-    /// The rows of --vectors are prepared, though they are as long as the model's tokens
+    /// The rows of --vectors are prepared, as 'export' writes them, though they are as long as the model's tokens
     #[arg(long, conflicts_with = "image")]
     prepared: bool,
+    /// The rows of --vectors are the model's own tokens, as 'export --raw' writes them; the default where the length does
+    /// not tell
+    #[arg(long, conflicts_with_all = ["image", "prepared"])]
+    raw: bool,
     /// Where the object is, in pixels of the upright image (repeatable, for several looks at one object) [default: the
     /// whole image]
     #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
@@ -75,7 +82,8 @@ pub(crate) struct Arguments {
     /// Print one JSON object a hit; with --vectors, a row
     #[arg(long)]
     jsonl: bool,
-    /// Print the hits as COCO results, for the images of 'patchdex export COLLECTION FILE.json'
+    /// Print the hits as COCO results, for the images of 'patchdex export COLLECTION FILE.json'. Both number the images of
+    /// this commit: after add, remove or another change, export anew
     #[arg(long, conflicts_with_all = ["json", "jsonl"])]
     coco: bool,
     /// Also write a page that shows the answer
@@ -84,12 +92,17 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, arguments.image.as_slice())?;
     let (top, group_duplicates) = (arguments.top as usize, arguments.group_duplicates);
     if let Some(vectors) = &arguments.vectors {
         let question = nearest::Question {
             collection: &arguments.collection,
             vectors,
-            prepared: arguments.prepared,
+            kind: match (arguments.prepared, arguments.raw) {
+                (true, _) => Some(nearest::RowsOf::Stored),
+                (_, true) => Some(nearest::RowsOf::Model),
+                _ => None,
+            },
             top,
             filter: arguments.filter.as_ref(),
             thoroughness: match (arguments.exact, arguments.ef) {
@@ -125,6 +138,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         (_, true) => answer.hits.iter().try_for_each(output::json_line)?,
         _ => print_table(&answer)?,
     }
+    if let (0, Some(filter)) = (answer.searched_images, &arguments.filter) {
+        tell_unmet(engine.collection(), filter)?;
+    }
     if arguments.explain {
         explain(&answer);
     }
@@ -156,6 +172,8 @@ pub(crate) fn ask(
     let opening_ms = opening.elapsed().as_secs_f64() * 1e3;
     let name = question.image.display().to_string();
     let mut answer = runtime.pool().install(|| engine.query(&picture, &name, question.boxes, plan))?;
+    let doubts = question.boxes.iter().filter_map(|bbox| doubt(bbox, &picture, engine.patch_px(&picture)));
+    doubts.for_each(|doubt| output::message(&doubt));
     answer.timing_ms.decode = decode_ms;
     answer.timing_ms.embed += opening_ms;
     answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
@@ -164,6 +182,25 @@ pub(crate) fn ask(
         output::message(&format!("wrote {}", html.display()));
     }
     Ok((answer, engine))
+}
+
+/// What makes one doubt that a box with something in `picture` is what was meant: fractions or corners look so.
+fn doubt(bbox: &Bbox, picture: &Picture, patch_px: f32) -> Option<String> {
+    /// As much as rounding moves an edge.
+    const ROUNDING_PX: f32 = 1.0;
+    let (width, height) = (picture.width, picture.height);
+    let inside = bbox.intersection(&Bbox::of_image(width, height));
+    if bbox.w - inside.w > ROUNDING_PX || bbox.h - inside.h > ROUNDING_PX {
+        return Some(format!(
+            "box {bbox} was cut to {inside}: the image has {width}x{height} px, boxes are x,y,width,height in pixels"
+        ));
+    }
+    (inside.w.max(inside.h) < patch_px).then(|| {
+        format!(
+            "box {bbox} is smaller than a patch ({patch_px:.0} of the image's {width}x{height} px), which is little to \
+             go by; boxes are x,y,width,height in pixels"
+        )
+    })
 }
 
 /// A hit as COCO's results have it.
@@ -239,7 +276,10 @@ fn quoted(word: &str) -> String {
 /// Prints the hits as a table.
 pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
     if answer.hits.is_empty() {
-        output::message("nothing found: there was no image to search");
+        // What a condition hides is said with the condition.
+        if answer.searched_images > 0 || answer.plan.filter.is_none() {
+            output::message("nothing found: there was no image to search");
+        }
         return Ok(());
     }
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
@@ -252,7 +292,13 @@ pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
         };
         output::line(&format!(
             "{:>4}  {:.3} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}{alike}",
-            hit.rank, hit.score, b.x, b.y, b.w, b.h, hit.image
+            hit.rank,
+            hit.score,
+            b.x,
+            b.y,
+            b.w,
+            b.h,
+            output::name(&hit.image)
         ))?;
     }
     Ok(())
@@ -262,11 +308,11 @@ fn explain(answer: &Answer) {
     let (query, plan, time) = (&answer.query, &answer.plan, &answer.timing_ms);
     let scales: Vec<String> = query.scales.iter().map(|scale| format!("{scale:.2}")).collect();
     output::message(&format!(
-        "query    {} tokens of box {} seen at {} times the gallery's scale\n\
+        "query    {} of box {} seen at {} times the gallery's scale\n\
          search   {} index: best similarity of every token in every image, weighted by distinctiveness\n\
          rerank   {} images at most: places for {} object sizes, {} boxes an image at most{}\n\
          time     decode {:.0} ms, model and embedding {:.0} ms, search {:.0} ms, rerank {:.0} ms, total {:.0} ms",
-        query.tokens,
+        output::counted(query.tokens as u64, "token"),
         query.bbox,
         scales.join(", "),
         plan.index,
@@ -283,13 +329,13 @@ fn explain(answer: &Answer) {
     for hit in &answer.hits {
         let s = &hit.scores;
         output::message(&format!(
-            "hit {:<4} vote {:.3}, maxsim {:.3}, geometry {:.3}, {} matches: {}",
+            "hit {:<4} vote {:.3}, maxsim {:.3}, geometry {:.3}, {}: {}",
             hit.rank,
             s.vote,
             s.maxsim,
             s.geometry,
-            hit.matches.len(),
-            hit.image
+            output::counted(hit.matches.len() as u64, "match"),
+            output::name(&hit.image)
         ));
     }
 }

@@ -6,17 +6,20 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::{one_of, require_folder};
 use super::failure::Failure;
 use super::output;
 use crate::collection::{Selection, remove};
 
 #[derive(Args)]
+#[command(group = one_of(&["patterns", "ids", "missing"]))]
+#[command(override_usage = "patchdex remove [OPTIONS] <COLLECTION> <IMAGES|--id <ID>|--missing>")]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
     /// Paths of images or folders, as the collection names them or absolute, or patterns such as '2019/**/*.jpg'
-    #[arg(value_name = "IMAGES", required_unless_present_any = ["ids", "missing"])]
+    #[arg(value_name = "IMAGES")]
     patterns: Vec<String>,
     /// Image by its id, or the first digits of it (repeatable); 'inspect --images' shows ids
     #[arg(long = "id", value_name = "ID")]
@@ -33,6 +36,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, &arguments.patterns)?;
     let selection = Selection {
         patterns: arguments.patterns.clone(),
         ids: arguments.ids.clone(),
@@ -47,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             "dead_patches": removal.patches, "dry_run": arguments.dry_run,
         }))?;
     } else if arguments.dry_run {
-        removal.images.iter().try_for_each(|image| output::line(image))?;
+        removal.images.iter().try_for_each(|image| output::line(&output::name(image)))?;
         output::message(&format!("{images} would be removed from {shown}"));
     } else {
         output::message(&format!("{images} removed from {shown}"));

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
 use super::output;
 use crate::collection::repair;
@@ -21,6 +22,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, NONE)?;
     let done = repair(&arguments.collection)?;
     let shown = arguments.collection.display();
     let outcome = if done.lost.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects };
@@ -36,12 +38,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     done.rebuilt.iter().for_each(|what| output::message(&format!("rebuilt {what}")));
     done.lost.iter().for_each(|what| output::message(&format!("lost {what}")));
-    done.lost_images.iter().try_for_each(|image| output::line(image))?;
+    done.lost_images.iter().try_for_each(|image| output::line(&output::name(image)))?;
     if !done.quarantined.is_empty() {
-        output::message(&format!("{} files set aside in {shown}/quarantine", done.quarantined.len()));
+        let files = output::counted(done.quarantined.len() as u64, "file");
+        output::message(&format!("{files} set aside in {shown}/quarantine"));
     }
-    if !done.lost.is_empty() {
+    let is_lost = |what: &str| done.lost.iter().any(|lost| lost.contains(what));
+    if is_lost(" images of segment ") {
         output::message(&format!("'patchdex add {shown} IMAGES' embeds lost images again"));
+    }
+    if is_lost("the metadata of segment ") {
+        output::message(&format!("'patchdex add {shown} --metadata FILE' attaches lost metadata again"));
     }
     Ok(outcome)
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
 use super::output;
 use crate::collection::verify;
@@ -29,6 +30,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    require_folder(&arguments.collection, NONE)?;
     let start = Instant::now();
     let depth = if arguments.quick { Depth::Quick } else { Depth::Full };
     let report = verify(&arguments.collection, depth)?;
@@ -40,16 +42,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             "seconds": seconds, "sound": faults.is_empty(), "damage": faults,
         }))?;
     } else {
-        faults.iter().try_for_each(|fault| output::line(fault))?;
+        faults.iter().try_for_each(|fault| output::line(&output::name(fault)))?;
     }
-    let read = format!("{} files, {}, in {seconds:.2} s", report.files, output::bytes(report.bytes));
+    let read = format!(
+        "{}, {}, in {seconds:.2} s",
+        output::counted(report.files as u64, "file"),
+        output::bytes(report.bytes)
+    );
     match faults.len() {
         0 => {
             output::message(&format!("{} is sound: {read}", arguments.collection.display()));
             Ok(Outcome::Done)
         }
         count => {
-            let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+            let faults = output::counted(count as u64, "fault");
             let message = format!("{} is damaged: {faults} in {read}", arguments.collection.display());
             Err(Failure::new(Kind::Corrupt, message))
         }

@@ -39,6 +39,15 @@ impl Collection {
         }
         Ok(segments.iter().map(|columns| filter.matches(columns)).collect())
     }
+
+    /// Which column the condition compares with what none of its values can be compared with, as a sentence.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn mismatch(&self, filter: &Filter) -> Result<Option<String>, CollectionError> {
+        let segments = self.segments().iter().map(SegmentColumns::of).collect::<Result<Vec<_>, _>>()?;
+        Ok(filter.mismatch(&segments).map(|mismatch| mismatch.to_string()))
+    }
 }
 
 /// The columns of one segment.

@@ -85,7 +85,7 @@ pub enum CollectionError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The folder has other things in it.
-    #[error("{} exists and is not a collection ({found}); choose another --out, nothing was changed", path.display())]
+    #[error("{} exists and is not a collection ({found}); choose another folder, nothing was changed", path.display())]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum CollectionError {
         found: String,
     },
     /// A whole collection of other images or options.
-    #[error("{} already holds a collection that was made from other images or with other options; choose another --out, nothing was changed", path.display())]
+    #[error("{} already holds a collection that was made from other images or with other options; choose another folder, nothing was changed", path.display())]
     Other {
         /// The folder.
         path: PathBuf,

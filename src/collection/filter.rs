@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 pub use parser::FilterError;
-use predicate::Predicate;
+use predicate::{Predicate, type_name};
 use serde_json::Value;
 
 /// A condition on columns, such as `camera = 'c2' and year >= 2020`. As in SQL, a comparison with a missing value is
@@ -46,12 +46,51 @@ pub trait Columns {
     fn column(&self, name: &str) -> Option<Column>;
 }
 
+/// A comparison of a column with what none of its values can be compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mismatch {
+    /// The column.
+    pub column: String,
+    /// Types of its values.
+    pub holds: BTreeSet<&'static str>,
+    /// Types that the condition asks for.
+    pub compared_with: BTreeSet<&'static str>,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let joined = |types: &BTreeSet<&'static str>| types.iter().copied().collect::<Vec<_>>().join(" and ");
+        write!(
+            f,
+            "column '{}' holds {} only and is compared with {}; text stands in single quotes, numbers do not",
+            self.column,
+            joined(&self.holds),
+            joined(&self.compared_with)
+        )
+    }
+}
+
 impl Filter {
+    /// The first comparison of a column of `segments` with values of other types than all of its own.
+    pub(super) fn mismatch(&self, segments: &[impl Columns]) -> Option<Mismatch> {
+        let mut predicates = Vec::new();
+        self.condition.add_predicates(&mut predicates);
+        let found = |(column, predicate): (&str, &Predicate)| {
+            let values = segments.iter().filter_map(|columns| columns.column(column));
+            let holds: BTreeSet<_> =
+                values.flat_map(|column| column.values).map(|value| type_name(&value)).collect();
+            let compared_with = predicate.types();
+            let differ = !holds.is_empty() && !compared_with.is_empty() && holds.is_disjoint(&compared_with);
+            differ.then(|| Mismatch { column: column.to_owned(), holds, compared_with })
+        };
+        predicates.into_iter().find_map(found)
+    }
+
     /// Names of the columns that the condition is on.
     pub fn columns(&self) -> BTreeSet<&str> {
-        let mut names = BTreeSet::new();
-        self.condition.add_columns(&mut names);
-        names
+        let mut predicates = Vec::new();
+        self.condition.add_predicates(&mut predicates);
+        predicates.into_iter().map(|(column, _)| column).collect()
     }
 
     /// For each row, whether it meets the condition.
@@ -64,13 +103,11 @@ impl Filter {
 }
 
 impl Condition {
-    fn add_columns<'a>(&'a self, names: &mut BTreeSet<&'a str>) {
+    fn add_predicates<'a>(&'a self, found: &mut Vec<(&'a str, &'a Predicate)>) {
         match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.add_columns(names)),
-            Self::Not(part) => part.add_columns(names),
-            Self::Predicate { column, .. } => {
-                names.insert(column);
-            }
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.add_predicates(found)),
+            Self::Not(part) => part.add_predicates(found),
+            Self::Predicate { column, predicate } => found.push((column, predicate)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `merge`: several collections become a new one, below the root that they have in common.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use patchdex_format::{FileEntry, Manifest};
@@ -12,15 +12,18 @@ use super::{
     path_prefix, read_listed, require_tokens, write_preparation,
 };
 use crate::dims::Source;
-use crate::segment::RowEncoding;
+use crate::segment::{Listed, RowEncoding};
 
 /// What was merged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     /// The new collection.
     pub manifest: Manifest,
-    /// Images that both sides list under the same path: the one whose file is newer was taken.
+    /// Images that both sides list under the same path: the one whose file is newer was taken. Where both are the same
+    /// file, it has the columns of both.
     pub superseded: usize,
+    /// Paths whose older file had another content, and columns that are left out with it.
+    pub metadata_dropped: Vec<String>,
     /// Whether some collections keep the model's own tokens and others do not: the new one does not.
     pub raw_dropped: bool,
 }
@@ -53,7 +56,10 @@ pub fn merge(
 
     let draft = match Draft::begin(out, &stamp(&collections, prepare))? {
         Ok(draft) => draft,
-        Err(manifest) => return Ok(Merge { manifest: *manifest, superseded: 0, raw_dropped: false }),
+        Err(manifest) => {
+            let (superseded, metadata_dropped) = (0, Vec::new());
+            return Ok(Merge { manifest: *manifest, superseded, metadata_dropped, raw_dropped: false });
+        }
     };
     let mut parts = Vec::new();
     for (collection, prefix) in collections.iter().zip(&prefixes) {
@@ -61,7 +67,7 @@ pub fn merge(
             parts.push(Part::of(segment, prefix)?);
         }
     }
-    let superseded = keep_newest(&mut parts);
+    let (superseded, metadata_dropped) = keep_newest(&mut parts);
     let with_raw = parts.iter().filter(|part| part.segment.has_raw()).count();
     let raw_dropped = with_raw > 0 && with_raw < parts.len();
     let (id, folder) = draft.new_segment(0)?;
@@ -86,7 +92,7 @@ pub fn merge(
         ..draft.next(manifest)
     };
     draft.publish(&merged, true)?;
-    Ok(Merge { manifest: merged, superseded, raw_dropped })
+    Ok(Merge { manifest: merged, superseded, metadata_dropped, raw_dropped })
 }
 
 /// Refuses collections whose vectors say different things.
@@ -138,22 +144,35 @@ fn roots(collections: &[Collection]) -> Result<(PathBuf, Vec<Vec<u8>>), Collecti
     Ok((root, prefixes))
 }
 
-/// Of images with the same path, the one whose file is newest stays; of equally old ones the first. Gives how many went.
-fn keep_newest(parts: &mut [Part<'_>]) -> usize {
-    let mut newest: HashMap<Vec<u8>, (i64, usize)> = HashMap::new();
-    for (at, part) in parts.iter().enumerate() {
-        for image in &part.images {
-            let held = newest.entry(image.path.clone()).or_insert((image.row.modified_ns, at));
-            if image.row.modified_ns > held.0 {
-                *held = (image.row.modified_ns, at);
+/// Of images with the same path, the one whose file is newest stays; of equally old ones the first. It takes over what
+/// was said about the others, as far as they are the same file and nothing else is said about it. Gives how many went,
+/// and the paths of other files that something was said about.
+fn keep_newest(parts: &mut [Part<'_>]) -> (usize, Vec<String>) {
+    let mut all: Vec<(usize, Listed)> = Vec::new();
+    for (at, part) in parts.iter_mut().enumerate() {
+        all.extend(part.images.drain(..).map(|image| (at, image)));
+    }
+    // Stable: of equally old ones the first stays the first.
+    all.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path).then(b.row.modified_ns.cmp(&a.row.modified_ns)));
+    let before = all.len();
+    let mut dropped = Vec::new();
+    let mut newest: Vec<(usize, Listed)> = Vec::with_capacity(before);
+    for (at, image) in all {
+        match newest.last_mut().filter(|(_, held)| held.path == image.path) {
+            None => newest.push((at, image)),
+            Some((_, held)) if held.row.content == image.row.content => {
+                for (column, value) in image.metadata {
+                    held.metadata.entry(column).or_insert(value);
+                }
             }
+            Some(_) if image.metadata.is_empty() => {}
+            Some(_) => dropped.push(String::from_utf8_lossy(&image.path).into_owned()),
         }
     }
-    let before: usize = parts.iter().map(|part| part.images.len()).sum();
-    for (at, part) in parts.iter_mut().enumerate() {
-        part.images.retain(|image| newest.get(&image.path).is_some_and(|&(_, held)| held == at));
-    }
-    before - newest.len()
+    dropped.dedup();
+    let superseded = before - newest.len();
+    newest.into_iter().for_each(|(at, image)| parts[at].images.push(image));
+    (superseded, dropped)
 }
 
 fn without_raw(collections: &[Collection]) -> CollectionError {

@@ -207,6 +207,11 @@ impl Engine {
         Ok(answer)
     }
 
+    /// Side of a patch in a picture that is seen as the images of the collection are, in pixels of that picture.
+    pub fn patch_px(&self, picture: &Picture) -> f32 {
+        picture.width.max(picture.height) as f32 / self.long_side_patches()
+    }
+
     fn long_side_patches(&self) -> f32 {
         match self.model.sizes {
             crate::model::SizeRule::Fixed { width, height } => {

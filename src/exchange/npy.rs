@@ -28,19 +28,20 @@ impl NpyHeader {
     /// No such header, with the byte offset; or one of numbers, an order or axes that are not read, with what to do.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ExchangeError> {
         let (text, start) = header_text(path, bytes)?;
+        let wrong = |what: String| ExchangeError::malformed(path, start, what);
+        let entries = entries(text).ok_or_else(|| wrong("the header is no dictionary".to_owned()))?;
         let field = |key: &str| {
-            value_of(text, key)
-                .ok_or_else(|| ExchangeError::malformed(path, start, format!("the header has no '{key}'")))
+            let entry = entries.iter().find(|(name, _)| *name == key);
+            entry.map(|&(_, value)| value).ok_or_else(|| wrong(format!("the header has no '{key}'")))
         };
         let number = number(path, field("descr")?)?;
         match field("fortran_order")? {
-            order if order.starts_with("False") => {}
-            order if order.starts_with("True") => {
+            "False" => {}
+            "True" => {
                 return Err(ExchangeError::unsupported(path, "its numbers are in Fortran order", ADVICE));
             }
             order => {
-                let what = format!("fortran_order is '{}', neither True nor False", beginning(order));
-                return Err(ExchangeError::malformed(path, start, what));
+                return Err(wrong(format!("fortran_order is {}, neither True nor False", beginning(order))));
             }
         }
         let (rows, dim) = shape(path, start, field("shape")?)?;
@@ -80,25 +81,51 @@ fn header_text<'a>(path: &Path, bytes: &'a [u8]) -> Result<(&'a str, usize), Exc
     Ok((text, start))
 }
 
-/// What follows `'key':` in the header, a Python dictionary.
-fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let quoted = ['\'', '"'].into_iter().find_map(|quote| {
-        let key = format!("{quote}{key}{quote}");
-        text.find(&key).map(|at| &text[at + key.len()..])
-    });
-    Some(quoted?.trim_start().strip_prefix(':')?.trim_start())
+/// Keys and values of the header, a Python dictionary: values as they are written.
+fn entries(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut rest = text.trim_start().strip_prefix('{')?.trim_start();
+    let mut entries = Vec::new();
+    while !rest.starts_with('}') {
+        let quote = rest.chars().next().filter(is_quote)?;
+        let (key, after) = rest[1..].split_once(quote)?;
+        let after = after.trim_start().strip_prefix(':')?.trim_start();
+        let (value, after) = after.split_at(end_of_value(after)?);
+        entries.push((key, value.trim_end()));
+        rest = after.strip_prefix(',').unwrap_or(after).trim_start();
+    }
+    Some(entries)
+}
+
+/// Where a comma or brace follows a value that is in no quotes and parentheses of its own.
+fn end_of_value(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted) = (0usize, None);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if quoted.is_some() => quoted = quoted.filter(|&quote| quote != c),
+            _ if is_quote(&c) => quoted = Some(c),
+            ',' | '}' if depth == 0 => return Some(at),
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn is_quote(c: &char) -> bool {
+    matches!(c, '\'' | '"')
 }
 
 /// So much of a text as fits into a message.
 fn beginning(text: &str) -> String {
-    text.chars().take(24).collect()
+    const SHOWN: usize = 24;
+    let shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() { shown + "..." } else { shown }
 }
 
 fn number(path: &Path, descr: &str) -> Result<Number, ExchangeError> {
     let other = || ExchangeError::unsupported(path, format!("its numbers are {}", beginning(descr)), ADVICE);
-    let quote = descr.chars().next().filter(|quote| matches!(quote, '\'' | '"')).ok_or_else(other)?;
-    let (descr, _) = descr[1..].split_once(quote).ok_or_else(other)?;
-    match descr {
+    match descr.trim_matches(|c| is_quote(&c)) {
         "<f2" => Ok(Number::F16),
         "<f4" => Ok(Number::F32),
         "<f8" => Ok(Number::F64),
@@ -114,8 +141,8 @@ fn number(path: &Path, descr: &str) -> Result<Number, ExchangeError> {
 }
 
 fn shape(path: &Path, at: usize, text: &str) -> Result<(u64, u64), ExchangeError> {
-    let wrong = || ExchangeError::malformed(path, at, format!("the shape is '{}'", beginning(text)));
-    let (sides, _) = text.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(wrong)?;
+    let wrong = || ExchangeError::malformed(path, at, format!("the shape is {}", beginning(text)));
+    let sides = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).ok_or_else(wrong)?;
     let mut sides = sides.split(',').map(str::trim).filter(|side| !side.is_empty());
     let mut side = || {
         // Python 2 wrote long integers with an L.
@@ -174,11 +201,35 @@ mod tests {
         for (text, part, advice) in [
             ("'descr': '>f4', 'fortran_order': False, 'shape': (5, 1)", "big-endian", "ascontiguousarray"),
             ("'descr': '<f4', 'fortran_order': True, 'shape': (5, 1)", "Fortran", "ascontiguousarray"),
-            ("'descr': '<i8', 'fortran_order': False, 'shape': (5, 1)", "<i8", "ascontiguousarray"),
+            (
+                "'descr': '<i8', 'fortran_order': False, 'shape': (5, 1)",
+                "numbers are '<i8';",
+                "ascontiguousarray",
+            ),
+            (
+                "'descr': [('shape', '<f4')], 'fortran_order': False, 'shape': (5,)",
+                "numbers are [('shape', '<f4')];",
+                "ascontiguousarray",
+            ),
             ("'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (5,)", "[('a'", "ascontiguousarray"),
-            ("'descr': '<f4', 'fortran_order': False, 'shape': (5, 1, 2)", "(5, 1, 2)", "reshape"),
+            (
+                "'descr': '<f4', 'fortran_order': False, 'shape': (5, 1, 2)",
+                "its shape is (5, 1, 2);",
+                "reshape",
+            ),
             ("'descr': '<f4', 'fortran_order': False, 'shape': ()", "()", "reshape"),
-            ("'descr': '<f4', 'fortran_order': False, 'shape': (5, -1)", "(5, -1)", "write the file again"),
+            (
+                "'descr': '<f4', 'fortran_order': False, 'shape': (5, -1)",
+                "the shape is (5, -1);",
+                "write the file again",
+            ),
+            ("'descr': '<f4', 'fortran_order': 0, 'shape': (5, 1)", "order is 0,", "write the file again"),
+            ("'descr' '<f4'", "no dictionary", "write the file again"),
+            (
+                "'descr': '<f4', 'shape': (5, 1)}, 'fortran_order': False",
+                "no 'fortran_order'",
+                "write the file again",
+            ),
             ("'descr': '<f4', 'fortran_order': False", "no 'shape'", "write the file again"),
         ] {
             let message = parse(&file(1, &format!("{{{text}}}"))).unwrap_err().to_string();

@@ -1,6 +1,8 @@
 //! `add`: brings a collection up to date with its images. Only new contents are embedded; a moved or copied file keeps
 //! the patches that its content has.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -28,6 +30,8 @@ pub struct Addition {
     pub moved: usize,
     /// Images of the collection, below the folders that were looked at, whose file is gone.
     pub gone: usize,
+    /// Rejects among the collection's images: it keeps their former contents.
+    pub kept: Vec<String>,
     /// The folder that paths are relative to, when it is another one now.
     pub new_root: Option<PathBuf>,
 }
@@ -79,12 +83,19 @@ pub fn add(
         listing.segments.iter().flat_map(|table| &table.images).map(|image| &image.path).chain(&new_paths);
     let unmatched_metadata = options.unmatched(&listing.root, paths.map(Vec::as_slice));
     let listed: usize = listing.segments.iter().map(|table| table.images.len()).sum();
+    let rejected: HashSet<&str> = rejects.iter().map(|reject| reject.path.as_str()).collect();
+    let held = listing.segments.iter().flat_map(|table| &table.images);
+    let held = held.map(|image| String::from_utf8_lossy(&image.path));
+    let mut kept: Vec<String> =
+        held.filter(|path| rejected.contains(path.as_ref())).map(Cow::into_owned).collect();
+    kept.sort();
     let new_images = images.iter().filter(|(record, _)| !is_replaced(record)).count();
     let mut addition = Addition {
         added: listing.copied + new_images,
         changed: listing.replaced.len(),
         moved: listing.moved,
         gone: listing.gone,
+        kept,
         new_root: listing.new_root(),
         summary: Summary {
             status,

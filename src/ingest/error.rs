@@ -20,7 +20,8 @@ pub enum IngestError {
     },
     /// No image among the inputs.
     #[error(
-        "no images in {inputs} ({others} other files); JPEG, PNG, WebP, TIFF, BMP and GIF files are indexed"
+        "no images in {inputs} ({others} other file{}); JPEG, PNG, WebP, TIFF, BMP and GIF files are indexed",
+        if *others == 1 { "" } else { "s" }
     )]
     NoImages {
         /// As they were given.
@@ -29,7 +30,7 @@ pub enum IngestError {
         others: usize,
     },
     /// Every image was rejected.
-    #[error("none of {images} images could be read, there is nothing to index; the first was {first}")]
+    #[error("none of {images} image{} could be read, there is nothing to index; the first was {first}", if *images == 1 { "" } else { "s" })]
     AllRejected {
         /// Number of images.
         images: usize,
@@ -37,7 +38,7 @@ pub enum IngestError {
         first: String,
     },
     /// A finished collection whose folder of images has changed.
-    #[error("{} is a finished collection; since then {new} images are new or changed and {gone} are gone: 'patchdex add' takes in what is new or changed, 'patchdex remove --missing' takes out what is gone; nothing was changed", path.display())]
+    #[error("{} is a finished collection; since then its images have changed ({new} new or changed, {gone} gone): 'patchdex add' takes in what is new or changed, 'patchdex remove --missing' takes out what is gone; nothing was changed", path.display())]
     Changed {
         /// The collection.
         path: PathBuf,

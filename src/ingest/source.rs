@@ -13,6 +13,12 @@ use crate::storage::{StorageError, modified_ns};
 const EXTENSIONS: [&str; 11] =
     ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "dib", "gif"];
 
+/// Extensions of images that are not read.
+const UNREAD_EXTENSIONS: [&str; 16] = [
+    "arw", "avif", "cr2", "cr3", "dng", "heic", "heif", "jp2", "jxl", "nef", "orf", "psd", "raf", "raw",
+    "rw2", "svg",
+];
+
 /// One image file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
@@ -35,6 +41,8 @@ pub struct Sources {
     pub files: Vec<SourceFile>,
     /// Files in folders that have no image's extension.
     pub others: usize,
+    /// Those of them that have the extension of an image of a kind that is not read: how many of each, in order.
+    pub unread: BTreeMap<String, usize>,
     /// Files and folders that could not be looked at.
     pub rejects: Vec<Reject>,
     /// The inputs, made absolute.
@@ -70,6 +78,7 @@ struct Found {
     files: BTreeMap<PathBuf, (u64, i64)>,
     roots: Vec<PathBuf>,
     others: usize,
+    unread: BTreeMap<String, usize>,
     rejects: Vec<Reject>,
     inputs: Vec<String>,
 }
@@ -121,7 +130,14 @@ impl Found {
     }
 
     fn add_matching(&mut self, path: &Path) {
-        if has_image_extension(path) { self.add_file(path) } else { self.others += 1 }
+        if has_image_extension(path) {
+            return self.add_file(path);
+        }
+        self.others += 1;
+        let extension = extension_of(path);
+        if UNREAD_EXTENSIONS.contains(&extension.as_str()) {
+            *self.unread.entry(extension).or_default() += 1;
+        }
     }
 
     fn add_file(&mut self, path: &Path) {
@@ -169,7 +185,7 @@ impl Found {
             ..reject
         };
         let rejects = self.rejects.into_iter().map(shown).collect();
-        Sources { files, others: self.others, rejects, inputs: self.inputs, root }
+        Sources { files, others: self.others, unread: self.unread, rejects, inputs: self.inputs, root }
     }
 }
 
@@ -185,8 +201,12 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 }
 
 fn has_image_extension(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+    EXTENSIONS.contains(&extension_of(path).as_str())
+}
+
+/// In lower case; empty where there is none.
+fn extension_of(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 #[cfg(test)]
@@ -216,6 +236,17 @@ mod tests {
         let twice = collect(&[at("b"), at("b/1.jpg"), at("b/./1.jpg")], None).unwrap();
         assert_eq!(twice.files.len(), 3);
         assert!(matches!(collect(&[at("none/*.jpg")], None), Err(IngestError::MissingInput { .. })));
+    }
+
+    #[test]
+    fn images_of_kinds_that_are_not_read_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.jpg", "b.HEIC", "c.heic", "d.svg", "e.txt", "heic"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let found = collect(&[folder.path().to_owned()], None).unwrap();
+        assert_eq!(found.others, 5);
+        assert_eq!(found.unread, BTreeMap::from([("heic".to_owned(), 2), ("svg".to_owned(), 1)]));
     }
 
     #[cfg(unix)]

@@ -14,7 +14,8 @@ pub enum PictureError {
     Empty,
     /// The first bytes belong to no image format.
     #[error(
-        "not an image: it begins with {start}, which no known image format does; remove it from the folder"
+        "not an image: it begins with {start}, which no known image format does; give a JPEG, PNG, WebP, \
+         TIFF, BMP or GIF file"
     )]
     NotAnImage {
         /// The first bytes, as text where they are text, else in hexadecimal.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use patchdex_format::{GraphProof, SegmentEntry};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{QueryError, Scope};
 use crate::collection::{Collection, Placed};
@@ -58,6 +59,9 @@ pub struct Nearest {
     pub image: String,
     /// The image's content: the first 16 hexadecimal digits of its BLAKE3.
     pub id: String,
+    /// What the user said about the image; [`VectorSearch::tell`] fills it in.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub metadata: Map<String, Value>,
     /// Rectangle of the patch, in pixels of the upright image.
     #[serde(rename = "box")]
     pub bbox: Bbox,
@@ -206,6 +210,30 @@ impl Walk<'_> {
     }
 }
 
+impl VectorSearch<'_> {
+    /// Adds to what was found what the user said about the images.
+    ///
+    /// # Errors
+    /// Damage in the tables.
+    pub fn tell<'b>(&self, found: impl IntoIterator<Item = &'b mut Nearest>) -> Result<(), QueryError> {
+        let segments = self.collection.segments();
+        let tables = segments.iter().map(|segment| segment.metadata()).collect::<Result<Vec<_>, _>>()?;
+        if tables.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let listing = self.collection.listing()?;
+        for nearest in found {
+            // Images without patches share their first row with the next one.
+            let after = listing.partition_point(|placed| placed.first_row <= nearest.row);
+            let placed = after.checked_sub(1).map(|at| listing[at]);
+            let said =
+                placed.and_then(|placed| tables[placed.segment].map(|table| table.row(placed.image.index)));
+            nearest.metadata = said.unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
 impl<'a> SearchedRows<'a> {
     fn of(
         images: impl Iterator<Item = Placed<'a>>,
@@ -264,6 +292,7 @@ impl<'a> SearchedRows<'a> {
         (patch < stretch.grid.len()).then(|| Nearest {
             image: image.path_text(),
             id: image.id(),
+            metadata: Map::new(),
             bbox: stretch.grid.patch_box(patch),
             row: first_row + stretch.before + patch as u64,
             similarity,

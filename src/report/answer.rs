@@ -65,7 +65,7 @@ pub fn answer_page(input: &PageInput<'_>) -> String {
                     @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
                         (card(hit, evidence, range, input))
                     }
-                    @if answer.hits.is_empty() { p { "Nothing was found: there was no image to search." } }
+                    @if answer.hits.is_empty() { p { "Nothing was found: there was no image to search" @if answer.plan.filter.is_some() { " that meets the condition" } "." } }
                 }
                 footer { p { "patchdex " (input.version) } pre { (input.command) } }
                 script { (PreEscaped(SCRIPT)) }

@@ -62,6 +62,7 @@ fn images_that_cannot_be_read_are_listed_with_reasons_and_the_rest_is_indexed() 
     assert_eq!(rejects(&Value::from(listed)), found);
     let answer = work.run(["query", "c", "photos/coins.png", "--json"]).done().json();
     assert_eq!(hit_images(&answer), ["coins.png", "coffee.png"]);
+    work.run(["query", "c", "photos/text.jpg"]).refused(1, &["this is no", "give a JPEG, PNG"]);
     let told = work.index("photos", "d", &[]).ended(3).stderr;
     assert!(told.contains("4 not indexed, listed in d/rejects.jsonl"), "{told}");
 }
@@ -106,7 +107,7 @@ fn a_reject_that_was_repaired_since_is_not_called_up_to_date() {
     work.index("photos", "c", &[]).ended(3);
     work.index("photos", "c", &[]).ended(3);
     std::fs::write(work.at("photos/text.jpg"), std::fs::read(photo("rocket.jpg")).unwrap()).unwrap();
-    work.index("photos", "c", &[]).refused(2, &["1 images are new or changed", "patchdex add"]);
+    work.index("photos", "c", &[]).refused(2, &["1 new or changed, 0 gone", "patchdex add"]);
 }
 
 #[test]
@@ -128,6 +129,26 @@ fn a_folder_without_images_is_refused_with_what_is_looked_for() {
     work.index("papers", "c", &[]).refused(2, &["papers", "no images", "2 other files", "JPEG, PNG"]);
     work.index("papers", "c", &["--dry-run"]).refused(2, &["papers", "no images"]);
     assert!(!work.at("c").exists());
+}
+
+#[test]
+fn images_of_kinds_that_are_not_read_are_counted_aloud() {
+    let work = Workspace::new();
+    work.photos(&["coins.png"]);
+    for name in ["a.heic", "deep/b.SVG", "c.avif"] {
+        work.write(Path::new("photos").join(name), "x");
+    }
+    let told =
+        "3 other image files not looked at (1 .avif, 1 .heic, 1 .svg): convert them to JPEG, PNG or WebP";
+    let dry = work.index("photos", "c", &["--dry-run", "--json"]).done();
+    let made = work.index("photos", "c", &["--json"]).done();
+    let added = work.run(["add", "c", "photos"]).done();
+    for run in [dry, made, added] {
+        assert!(run.stderr.contains(told), "{}", run.stderr);
+    }
+    work.write("phone/a.heic", "x");
+    work.index("phone", "d", &[])
+        .refused(2, &["no images", "1 other image file not looked at (1 .heic): convert it"]);
 }
 
 #[test]
@@ -193,11 +214,37 @@ mod unix {
     }
 
     #[test]
+    fn control_characters_in_names_are_printed_for_people_as_text() {
+        let work = Workspace::new();
+        work.photos(&["coins.png"]);
+        std::fs::copy(photo("coins.png"), work.at("photos").join("a\n\x1b[31mred.png")).unwrap();
+        work.write("photos/b\x1b.jpg", "text");
+        let shown = r"a\n\u{1b}[31mred.png";
+        let index = work.index("photos", "c", &[]).ended(3);
+        assert!(index.stderr.contains(r"  b\u{1b}.jpg: not an image"), "{}", index.stderr);
+        work.run(["export", "c", "rows.npy"]).done();
+        for arguments in [
+            &["query", "c", "photos/coins.png", "--explain"][..],
+            &["query", "c", "--vectors", "rows.npy", "--prepared", "--top", "1"],
+            &["inspect", "c", "--images"],
+            &["remove", "c", "a*", "--dry-run"],
+        ] {
+            let run = work.run(arguments).done();
+            assert!(run.stdout.contains(shown), "{arguments:?}: {}", run.stdout);
+            assert!(!run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'), "{arguments:?}");
+        }
+        let answer = work.run(["query", "c", "photos/coins.png", "--json"]).done().json();
+        assert_eq!(hit_images(&answer)[0], "a\n\x1b[31mred.png");
+        let missing = work.run(["query", "c", "gone\x1b.png"]).refused(1, &[r"gone\u{1b}.png"]);
+        assert!(!missing.stderr.contains('\x1b'));
+    }
+
+    #[test]
     fn only_links_that_lead_nowhere_are_named() {
         let work = Workspace::new();
         std::fs::create_dir(work.at("photos")).unwrap();
         symlink("gone.jpg", work.at("photos/dangling.jpg")).unwrap();
-        work.index("photos", "c", &[]).refused(1, &["none of 1 images", "dangling.jpg"]);
+        work.index("photos", "c", &[]).refused(1, &["none of 1 image could", "dangling.jpg"]);
         assert!(!work.at("c").exists());
     }
 

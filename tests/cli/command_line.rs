@@ -1,6 +1,6 @@
 //! What all commands share: help, completions, exit codes, closed pipes, full outputs.
 
-use crate::workspace::{Demo, Run, patchdex, photo};
+use crate::workspace::{Demo, Run, Workspace, patchdex, photo, write_rows};
 
 fn run(arguments: &[&str]) -> Run {
     Run::of(patchdex().args(arguments))
@@ -54,10 +54,12 @@ fn the_help_of_each_command_mentions_its_options() {
                 "--html",
                 "--vectors",
                 "--prepared",
+                "--raw",
                 "--coco",
+                "of this commit",
             ],
         ),
-        (&["export"], &[".parquet", ".npy", "--raw", "--where", "--force", "--json"]),
+        (&["export"], &[".parquet", ".npy", "--raw", "--where", "--force", "--json", "of this commit"]),
         (&["import"], &[".parquet", ".npy", "--out", "--metric", "--vectors", "--json"]),
         (&["inspect"], &["--images", "--json"]),
         (&["verify"], &["--json"]),
@@ -100,6 +102,37 @@ fn what_is_no_command_is_a_usage_error() {
     run(&["query", "c"]).refused(2, &["IMAGE"]);
     run(&["inspect", "--all", "c"]).refused(2, &["--all"]);
     run(&["query", "c", "i", "--json", "--jsonl"]).refused(2, &["--jsonl"]);
+}
+
+#[test]
+fn of_arguments_that_stand_for_each_other_all_are_asked_for() {
+    for (arguments, asked) in [
+        (&["index", "--out", "c"][..], &["IMAGES", "--files-from"][..]),
+        (&["add", "c"], &["<COLLECTION> <IMAGES|--files-from <FILE>|--metadata <FILE>>"]),
+        (&["query", "c"], &["<COLLECTION> <IMAGE|--vectors <FILE>>"]),
+        (&["remove", "c"], &["<COLLECTION> <IMAGES|--id <ID>|--missing>"]),
+        (&["prepare", "c"], &["<COLLECTION> <MAP|--drop-dims <N>>"]),
+    ] {
+        run(arguments).refused(2, asked);
+    }
+}
+
+#[test]
+fn a_file_where_a_collection_belongs_is_named_and_so_is_a_swap() {
+    let work = Workspace::new();
+    work.write("a.jpg", "text");
+    write_rows(&work.at("rows.npy"), &[1.0, 2.0], 2);
+    work.run(["import", "rows.npy", "--out", "c"]).done();
+    for command in ["inspect", "verify", "repair", "compact"] {
+        work.run([command, "a.jpg"]).refused(2, &["a.jpg is a file, not a collection; give the folder"]);
+    }
+    work.run(["prepare", "a.jpg", "centre"]).refused(2, &["a.jpg is a file, not a collection"]);
+    work.run(["merge", "out", "c", "a.jpg"]).refused(2, &["a.jpg is a file, not a collection"]);
+    work.run(["merge", "a.jpg", "c", "c"]).refused(2, &["a.jpg exists", "choose another folder"]);
+    for command in ["query", "add", "remove", "export"] {
+        work.run([command, "a.jpg", "c"]).refused(2, &["a.jpg is a file", "c is one: swap both"]);
+        work.run([command, "a.jpg", "b"]).refused(2, &["a.jpg is a file", "give the folder"]);
+    }
 }
 
 #[cfg(unix)]

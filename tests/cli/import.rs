@@ -49,7 +49,7 @@ fn rows_of_a_vector_file_come_out_as_they_went_in() {
     }
     let again = work.run(["import", "base.fvecs", "--out", "c", "--metric", "dot", "--json"]).done().json();
     assert_eq!(again["unchanged"], true);
-    work.run(["import", "base.fvecs", "--out", "c"]).refused(2, &["another --out"]);
+    work.run(["import", "base.fvecs", "--out", "c"]).refused(2, &["another folder"]);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn files_whose_rows_make_no_images_are_refused_and_leave_the_place_free() {
     work.run(["import", "good.fbin", "--out", "c"]).done();
     work.run(["verify", "c"]).done();
     work.write("thesis/chapter.txt", "years of work");
-    work.run(["import", "good.fbin", "--out", "thesis"]).refused(2, &["chapter.txt", "another --out"]);
+    work.run(["import", "good.fbin", "--out", "thesis"]).refused(2, &["chapter.txt", "another folder"]);
 }
 
 #[test]

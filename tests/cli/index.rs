@@ -160,13 +160,13 @@ fn a_finished_collection_is_not_taken_for_one_of_other_images() {
     work.index("photos", "c", &[]).done();
     let before = files_below(&work.at("c"));
     work.write("photos/new.png", &coffee);
-    work.index("photos", "c", &[]).refused(2, &["finished collection", "1 images are new", "patchdex add"]);
+    work.index("photos", "c", &[]).refused(2, &["finished collection", "1 new or changed", "patchdex add"]);
     std::fs::remove_file(photos.join("new.png")).unwrap();
     work.index("photos", "c", &[]).done();
     std::fs::rename(photos.join("moon.png"), work.at("moon.png")).unwrap();
-    work.index("photos", "c", &[]).refused(2, &["1 are gone", "patchdex remove --missing"]);
+    work.index("photos", "c", &[]).refused(2, &["0 new or changed, 1 gone", "patchdex remove --missing"]);
     work.write("photos/moon.png", &coffee);
-    work.index("photos", "c", &[]).refused(2, &["1 images are new or changed", "patchdex add"]);
+    work.index("photos", "c", &[]).refused(2, &["1 new or changed, 0 gone", "patchdex add"]);
     assert!(files_below(&work.at("c")) == before);
     work.run(["verify", "c"]).done();
 }
@@ -180,7 +180,7 @@ fn other_options_do_not_touch_a_finished_collection() {
     for options in
         [&["--vectors", "f32"][..], &["--prepare", "centre"], &["--tiles", "256"], &["--long-side", "56"]]
     {
-        work.index("photos", "c", options).refused(2, &["already holds a collection", "another --out"]);
+        work.index("photos", "c", options).refused(2, &["already holds a collection", "another folder"]);
     }
     assert!(files_below(&work.at("c")) == before);
 }

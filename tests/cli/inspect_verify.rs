@@ -20,7 +20,7 @@ fn a_collection_is_shown_with_its_files_and_images() {
         "of 384 numbers, f16, cosine",
         "vectors.pdx",
         "images.pdx",
-        "motorcycle_left.png  741x500  1 views",
+        "motorcycle_left.png  741x500  1 view  ",
     ] {
         assert!(text.stdout.contains(told), "{told}: {}", text.stdout);
     }

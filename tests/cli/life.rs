@@ -171,6 +171,36 @@ fn collections_of_different_roots_become_one_that_is_as_if_indexed_at_once() {
 }
 
 #[test]
+fn merging_joins_what_was_said_about_the_same_file_and_names_what_it_leaves_out() {
+    let work = Workspace::new();
+    let photos = work.photos(&["coins.png", "moon.png"]);
+    let collection = |name: &str, table: &str| {
+        let file = work.write(format!("{name}.csv"), table);
+        work.index("photos", name, &["--metadata", file.to_str().unwrap()]).done();
+    };
+    collection("a", "image,camera,year\ncoins.png,c1,\nmoon.png,c2,2019\n");
+    collection("b", "image,camera,place\ncoins.png,c9,here\n");
+    let said = |collection: &str, image: &str| {
+        let ask = ["query", collection, &format!("photos/{image}"), "--top", "1", "--json"];
+        work.run(ask).done().json()["hits"][0]["metadata"].clone()
+    };
+    // Equally old: the first one's word counts.
+    for (out, order, camera) in [("ab", ["a", "b"], "c1"), ("ba", ["b", "a"], "c9")] {
+        let merged = work.run(["merge", out, order[0], order[1], "--json"]).done().json();
+        assert_eq!((count(&merged, "superseded"), &merged["metadata_dropped"]), (2, &serde_json::json!([])));
+        assert_eq!(said(out, "coins.png"), serde_json::json!({"camera": camera, "place": "here"}));
+        assert_eq!(said(out, "moon.png"), serde_json::json!({"camera": "c2", "year": 2019}));
+    }
+    // Another content under the same path is another image.
+    fs::copy(photo("coffee.png"), photos.join("moon.png")).unwrap();
+    work.index("photos", "new", &SMALL).done();
+    let merged = work.run(["merge", "x", "a", "new"]).done();
+    assert!(merged.stderr.contains("metadata of moon.png was left out"), "{}", merged.stderr);
+    assert_eq!(said("x", "moon.png"), Value::Null);
+    assert_eq!(said("x", "coins.png"), serde_json::json!({"camera": "c1"}));
+}
+
+#[test]
 fn raw_tokens_make_any_preparation_without_embedding_again() {
     let work = Workspace::new();
     work.photos(&["coins.png", "moon.png", "coffee.png"]);
@@ -260,6 +290,10 @@ fn rejects_of_an_addition_join_the_list_and_leave_it_when_repaired() {
     fs::write(photos.join("coins.png"), "broken now").unwrap();
     let broken = work.run(["add", "c", "photos", "--json"]).ended(3).json();
     assert_eq!(broken["rejects"].as_array().unwrap().len(), 2);
+    assert_eq!(broken["kept"], serde_json::json!(["coins.png"]));
+    let told = work.run(["add", "c", "photos"]).ended(3).stderr;
+    let kept = "1 cannot be read now; what was indexed before stays, listed in c/";
+    assert!(told.contains("1 not indexed, listed in c/") && told.contains(kept), "{told}");
     assert_eq!(names(&work, "c"), ["a.jpg", "coins.png"]);
     work.run(["verify", "c"]).done();
 }

@@ -53,6 +53,59 @@ fn conditions_that_make_no_sense_are_refused_with_what_would() {
 }
 
 #[test]
+fn nearest_vectors_bring_the_columns_of_their_images() {
+    let work = Workspace::new();
+    work.photos(&["coins.png", "moon.png"]);
+    work.write("meta.csv", "image,camera\nmoon.png,c2\ntwin.png,c3\n");
+    work.index("photos", "c", &["--metadata", "meta.csv"]).done();
+    // A copy has its own columns; the first of both is shown.
+    fs::copy(photo("moon.png"), work.at("photos/a.png")).unwrap();
+    fs::copy(photo("moon.png"), work.at("photos/twin.png")).unwrap();
+    work.run(["add", "c", "photos", "--metadata", "meta.csv"]).done();
+    work.run(["export", "c", "rows.npy"]).done();
+    let ask = |more: &[&str]| {
+        let ask = ["query", "c", "--vectors", "rows.npy", "--prepared", "--top", "1"];
+        work.run([&ask[..], more].concat()).done()
+    };
+    let said = |condition: &str, image: &str| {
+        let answer = ask(&["--json", "--where", condition]).json();
+        let found = answer["results"].as_array().unwrap().iter().map(|found| found[0].clone());
+        let found: Vec<_> = found.filter(|found| found["image"] == image).collect();
+        assert!(found.windows(2).all(|pair| pair[0]["metadata"] == pair[1]["metadata"]));
+        found[0]["metadata"].clone()
+    };
+    assert_eq!(said("image != 'a.png'", "moon.png"), serde_json::json!({"camera": "c2"}));
+    assert_eq!(said("camera = 'c3' or width > 0 and camera is null", "a.png"), serde_json::Value::Null);
+    assert_eq!(said("camera = 'c3'", "twin.png"), serde_json::json!({"camera": "c3"}));
+    let line = ask(&["--jsonl", "--where", "camera = 'c3'"]).stdout;
+    assert!(line.lines().all(|line| line.contains(r#""metadata":{"camera":"c3"}"#)), "{line}");
+}
+
+#[test]
+fn a_condition_that_no_image_meets_is_told_apart_from_an_empty_collection() {
+    let work = Workspace::new();
+    sample(&work);
+    work.run(["export", "c", "rows.npy"]).done();
+    for (condition, parts) in [
+        ("year = 1999", &["no image of 3 meets the condition"][..]),
+        (
+            "year = '2019'",
+            &["no image of 3 meets the condition", "'year' holds numbers only", "compared with text"],
+        ),
+        ("camera > 1", &["'camera' holds text only", "compared with numbers"]),
+    ] {
+        let image = work.run(["query", "c", "photos/moon.png", "--where", condition]).done();
+        let rows =
+            work.run(["query", "c", "--vectors", "rows.npy", "--prepared", "--where", condition]).done();
+        let exported = work.run(["export", "c", "none.npy", "--force", "--where", condition]).done();
+        for run in [image, rows, exported] {
+            assert!(!run.stderr.contains("nothing found"), "{}", run.stderr);
+            assert!(parts.iter().all(|part| run.stderr.contains(part)), "{condition}: {}", run.stderr);
+        }
+    }
+}
+
+#[test]
 fn metadata_comes_and_goes_with_its_images() {
     let work = Workspace::new();
     sample(&work);

@@ -42,7 +42,7 @@ fn the_default_model_passes_its_check() {
     assert!(report["images_per_s"].as_f64().unwrap() > 0.0);
     let text = check(&cached_model("dinov2-small-b7"), &["--threads", "1"]).done().stdout;
     for told in
-        ["pixel_values", "hidden_states.7", "1 prefix", "any multiple of 14 px", "images/s", "1 threads"]
+        ["pixel_values", "hidden_states.7", "1 prefix", "any multiple of 14 px", "images/s", "1 thread"]
     {
         assert!(text.contains(told), "{told}: {text}");
     }

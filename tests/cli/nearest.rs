@@ -82,6 +82,40 @@ fn a_patch_of_a_photograph_finds_its_own_box_and_a_condition_hides_it() {
 }
 
 #[test]
+fn what_rows_are_taken_for_is_said_where_their_length_does_not_tell() {
+    let work = Workspace::new();
+    work.photos(&["coffee.png", "moon.png"]);
+    work.index("photos", "c", &["--prepare", "whiten", "--keep-raw"]).done();
+    work.run(["export", "c", "stored.npy"]).done();
+    work.run(["export", "c", "raw.npy", "--raw"]).done();
+    let ask = |file: &str, more: &[&str]| {
+        work.run([&["query", "c", "--vectors", file, "--json", "--top", "1"], more].concat()).done()
+    };
+    let told = ask("stored.npy", &[]);
+    assert!(
+        told.stderr.contains("the model's own tokens") && told.stderr.contains("--prepared"),
+        "{}",
+        told.stderr
+    );
+    let (stored, raw) = (ask("stored.npy", &["--prepared"]), ask("raw.npy", &["--raw"]));
+    assert_eq!((stored.stderr.as_str(), raw.stderr.as_str()), ("", ""));
+    for answer in [stored.json(), raw.json()] {
+        for (row, found) in answer["results"].as_array().unwrap().iter().enumerate() {
+            assert_eq!(found[0]["row"], row);
+        }
+    }
+    work.run(["query", "c", "--vectors", "raw.npy", "--raw", "--prepared"])
+        .refused(2, &["--raw", "--prepared"]);
+    // A preparation that changes nothing leaves nothing to say, and rows of another length are no tokens.
+    work.index("photos", "none", &["--prepare", "none"]).done();
+    assert_eq!(work.run(["query", "none", "--vectors", "raw.npy", "--jsonl"]).done().stderr, "");
+    work.index("photos", "short", &["--prepare", "pca:16"]).done();
+    work.run(["export", "short", "short.npy"]).done();
+    work.run(["query", "short", "--vectors", "short.npy", "--raw"])
+        .refused(1, &["16 numbers", "of 384 numbers"]);
+}
+
+#[test]
 fn an_image_or_vectors_are_asked_and_never_both() {
     let work = Workspace::new();
     write_rows(&work.at("a.npy"), &[1.0, 2.0], 2);

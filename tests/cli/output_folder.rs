@@ -9,11 +9,11 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
     work.write("thesis/chapter.txt", "years of work");
     let before = files_below(&work.at("thesis"));
     work.index("photos", "thesis", &[])
-        .refused(2, &["thesis", "chapter.txt", "another --out", "nothing was changed"]);
+        .refused(2, &["thesis", "chapter.txt", "another folder", "nothing was changed"]);
     assert!(files_below(&work.at("thesis")) == before);
     work.write("file", "a file");
-    work.index("photos", "file", &[]).refused(2, &["file", "it is a file", "another --out"]);
-    work.index("photos", "photos", &[]).refused(2, &["moon.png", "another --out"]);
+    work.index("photos", "file", &[]).refused(2, &["file", "it is a file", "another folder"]);
+    work.index("photos", "photos", &[]).refused(2, &["moon.png", "another folder"]);
     work.index("photos", "file/below", &[]).refused(1, &["file/below"]);
 }
 

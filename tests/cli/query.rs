@@ -284,3 +284,27 @@ fn what_cannot_be_asked_says_why() {
     work.run(["query", ".", coffee.to_str().unwrap()]).refused(1, &["is not a collection", "patchdex index"]);
     work.run(["query", collection, coffee.to_str().unwrap(), "--top", "0"]).refused(2, &["--top"]);
 }
+
+#[test]
+fn a_box_that_is_hardly_what_was_meant_is_answered_with_a_word_about_pixels() {
+    let work = Workspace::new();
+    work.photos(&["coffee.png"]);
+    work.index("photos", "c", &[]).done();
+    let told = |text: &str| {
+        let ask = ["query", "c", "photos/coffee.png", &format!("--box={text}"), "--json"];
+        let run = work.run(ask).done();
+        run.json();
+        run.stderr
+    };
+    for (text, parts) in [
+        ("500,300,200,100", ["was cut to 500,300,100,100", "600x400 px", "in pixels"]),
+        ("-50,-50,200,100", ["was cut to 0,0,150,50", "600x400 px", "in pixels"]),
+        ("0.3,0.3,0.2,0.2", ["smaller than a patch (75 of", "600x400 px", "in pixels"]),
+    ] {
+        let told = told(text);
+        assert!(parts.iter().all(|part| told.contains(part)), "{text}: {told}");
+    }
+    for text in ["0,0,600,400", "0,0,600.5,400", "100,100,20,200"] {
+        assert_eq!(told(text), "", "{text}");
+    }
+}

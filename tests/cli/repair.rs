@@ -74,6 +74,19 @@ fn what_cannot_be_rebuilt_is_set_aside_and_embedded_again() {
 }
 
 #[test]
+fn lost_metadata_is_attached_again_as_repair_says() {
+    let work = Workspace::new();
+    sample(&work, &[]);
+    damage(&work.at("c/segments/000001/metadata.pdx"));
+    let told = work.run(["repair", "c"]).ended(3).stderr;
+    assert!(told.contains("'patchdex add c --metadata FILE'") && told.contains("1 file set aside"), "{told}");
+    assert!(!told.contains("IMAGES"), "{told}");
+    work.run(["add", "c", "--metadata", "meta.csv"]).done();
+    let answer = work.run(["query", "c", "photos/moon.png", "--json"]).done().json();
+    assert_eq!(answer["hits"][0]["metadata"]["camera"], "c2");
+}
+
+#[test]
 fn other_files_of_a_segment_are_given_up_one_by_one() {
     let work = Workspace::new();
     sample(&work, &["--keep-raw"]);

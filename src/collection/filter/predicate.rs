@@ -1,6 +1,7 @@
 //! A question about one value: comparisons, lists, ranges, patterns. What cannot be compared is unknown.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -29,7 +30,39 @@ pub(super) enum Literal {
     Bool(bool),
 }
 
+/// A type of value, as messages name it.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Number(_) => NUMBERS,
+        Value::String(_) => TEXT,
+        Value::Bool(_) => TRUTH_VALUES,
+        Value::Null => "missing values",
+        Value::Array(_) | Value::Object(_) => "lists",
+    }
+}
+
+const NUMBERS: &str = "numbers";
+const TEXT: &str = "text";
+const TRUTH_VALUES: &str = "truth values";
+
 impl Predicate {
+    /// Names of the types that a value must be of one of, to be compared at all; none where any will do.
+    pub(super) fn types(&self) -> BTreeSet<&'static str> {
+        match self {
+            Self::Equal(literal)
+            | Self::Unequal(literal)
+            | Self::Less(literal)
+            | Self::LessOrEqual(literal)
+            | Self::Greater(literal)
+            | Self::GreaterOrEqual(literal) => BTreeSet::from([literal.type_name()]),
+            Self::In(literals) => literals.iter().map(Literal::type_name).collect(),
+            Self::Between(low, high) => BTreeSet::from([low.type_name(), high.type_name()]),
+            Self::Like(_) => BTreeSet::from([TEXT]),
+            Self::Null => BTreeSet::new(),
+            Self::True => BTreeSet::from([TRUTH_VALUES]),
+        }
+    }
+
     /// Whether a value, or its absence, passes; `None` when that is unknown.
     pub(super) fn truth(&self, value: Option<&Value>) -> Option<bool> {
         let Some(value) = value else { return matches!(self, Self::Null).then_some(true) };
@@ -53,6 +86,14 @@ impl Predicate {
 }
 
 impl Literal {
+    fn type_name(&self) -> &'static str {
+        match self {
+            Self::Number(_) => NUMBERS,
+            Self::Text(_) => TEXT,
+            Self::Bool(_) => TRUTH_VALUES,
+        }
+    }
+
     fn equals(&self, value: &Value) -> bool {
         self.compare(value) == Some(Ordering::Equal)
     }

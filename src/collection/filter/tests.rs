@@ -46,6 +46,30 @@ fn matching(text: &str, rows: &Rows) -> Vec<usize> {
 }
 
 #[test]
+fn comparisons_with_what_no_value_is_are_named() {
+    let segments = [
+        rows(json!([{ "year": 2019, "camera": "c1" }])),
+        rows(json!([{ "year": 2020.5, "mixed": 1 }, { "mixed": "a", "night": true }])),
+    ];
+    for (text, expected) in [
+        ("year = '2019'", Some(("year", "numbers", "text"))),
+        ("camera is null or not year like '20%'", Some(("year", "numbers", "text"))),
+        ("camera in (1, true)", Some(("camera", "text", "numbers"))),
+        ("year", Some(("year", "numbers", "truth values"))),
+        ("night = 1", Some(("night", "truth values", "numbers"))),
+        ("mixed = 'b' and mixed > 7 and year in (1, 'a')", None),
+        ("camera is null or other = 1", None),
+    ] {
+        let found = text.parse::<Filter>().unwrap().mismatch(&segments);
+        assert_eq!(found.is_some(), expected.is_some(), "{text}");
+        if let (Some(found), Some((column, holds, compared_with))) = (found, expected) {
+            assert_eq!(found.column, column);
+            assert!(found.holds.contains(holds) && found.compared_with.contains(compared_with), "{found}");
+        }
+    }
+}
+
+#[test]
 fn every_form_finds_its_rows() {
     let rows = rows(json!([
         { "camera": "c1", "year": 2019, "night": true, "odd \"name": 1 },
