@@ -12,10 +12,12 @@ const LEAST_SELF_RECALL: f64 = 0.95;
 /// The same for the true neighbours that they find.
 const LEAST_RECALL: f64 = 0.9;
 
-/// `manifest` with a graph for each segment that has vectors, where it asks for graphs.
+/// `manifest` with a graph for each segment that has vectors, where it asks for graphs. Vectors of different lengths are only
+/// scanned: those nearest to a vector are not the ones of the greatest product with it.
 pub(super) fn complete(draft: &Draft, manifest: &Manifest) -> Result<Manifest, CollectionError> {
     let mut manifest = manifest.clone();
-    if let Some(plan) = &manifest.graph {
+    let (metric, _) = meaning(draft.path(), &manifest)?;
+    if let Some(plan) = manifest.graph.as_ref().filter(|_| metric.normalise) {
         let parameters = parameters(draft, plan)?;
         for at in 0..manifest.segments.len() {
             let entry = &manifest.segments[at];

@@ -71,13 +71,15 @@ pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Res
     };
     let row_bytes = options.vectors.row_bytes(dim) as u64;
     let raw_bytes = model.spec.hidden_size as u64 * 4;
+    let graph = options.graph.as_ref().filter(|_| options.metric.normalise);
+    let graph_bytes = graph.map_or(0, |graph| graph.node_bytes(dim) as u64);
     let raw = spools_raw(options, choice.fixed());
     Ok(Forecast {
         images,
         rejects,
         views: all.len(),
         patches,
-        bytes: patches * (row_bytes + if options.keep_raw { raw_bytes } else { 0 })
+        bytes: patches * (row_bytes + graph_bytes + if options.keep_raw { raw_bytes } else { 0 })
             + (table_bytes + preparation_bytes) as u64
             + MANIFEST_BYTES,
         temporary_bytes: patches * if raw { raw_bytes } else { row_bytes },

@@ -28,7 +28,7 @@ use patchdex_format::{ModelBinding, TilePlan, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
 pub use views::{View, views};
 
-use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, bytes_of_path, graph_plan};
+use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, bytes_of_path};
 use crate::dims::{Preparation, Source};
 use crate::index::{HnswParameters, RowKind};
 use crate::metric::{METRICS, Metric};
@@ -264,7 +264,6 @@ fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, preparation: 
     add(preparation);
     add(&format!("{:?} {:?} {}", view_plan(options), model.spec.image, options.keep_raw));
     add(&format!("{} {} {:?}", options.vectors.name, options.metric.name, options.limits));
-    add(&format!("{:?}", options.graph.as_ref().map(graph_plan)));
     hasher.finalize().to_hex().to_string()
 }
 

@@ -74,7 +74,7 @@ fn sample(work: &Workspace) -> Vec<PathBuf> {
     work.index("photos", "c", &["--long-side", "56", "--prepare", "centre", "--vectors", "i8", "--keep-raw"])
         .done();
     let mut files: Vec<PathBuf> = crate::workspace::stored(&work.at("c")).into_keys().collect();
-    assert_eq!(files.len(), 4, "{files:?}");
+    assert_eq!(files.len(), 5, "{files:?}");
     files.push("manifest.json".into());
     files
 }

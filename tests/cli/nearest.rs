@@ -16,7 +16,8 @@ fn the_nearest_are_those_of_a_plain_sum_of_products_whatever_the_threads() {
     work.run(["import", "base.fvecs", "--out", "c", "--metric", "dot"]).done();
     let ask = ["query", "c", "--vectors", "queries.fvecs", "--top", "7"];
     let answer = work.run([&ask[..], &["--json"]].concat()).done().json();
-    assert_eq!(keys(&answer), ["dim", "queries", "results"]);
+    assert_eq!(keys(&answer), ["dim", "plan", "queries", "results"]);
+    assert_eq!(answer["plan"][0]["index"], "exact", "products of vectors of different lengths");
     assert_eq!((&answer["dim"], &answer["queries"]), (&dim.into(), &300.into()));
     for (query, found) in queries.chunks(dim).zip(answer["results"].as_array().unwrap()) {
         // Whole numbers: sums in any order are the same.
@@ -122,7 +123,7 @@ fn an_image_or_vectors_are_asked_and_never_both() {
     work.run(["import", "a.npy", "--out", "c"]).done();
     work.run(["query", "c"]).refused(2, &["IMAGE"]);
     work.run(["query", "c", "a.png", "--vectors", "a.npy"]).refused(2, &["--vectors"]);
-    for more in [&["--box", "1,2,3,4"][..], &["--coco"], &["--html", "a.html"], &["--explain"]] {
+    for more in [&["--box", "1,2,3,4"][..], &["--coco"], &["--html", "a.html"]] {
         let ask = [&["query", "c", "--vectors", "a.npy"], more].concat();
         work.run(ask).refused(2, &["--vectors", more[0]]);
     }
@@ -131,4 +132,73 @@ fn an_image_or_vectors_are_asked_and_never_both() {
     work.run(["query", "c", "--vectors", "a.parquet"]).refused(2, &["a.parquet", ".fvecs"]);
     let found = work.run(["query", "c", "--vectors", "a.npy", "--json"]).done().json();
     assert_eq!(found["results"][0].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn graphs_find_what_is_nearest_among_all_and_among_some() {
+    let work = Workspace::new();
+    let (dim, count) = (24, 6000);
+    let mut state = 7u32;
+    let mut number = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let base: Vec<f32> = (0..count * dim).map(|_| number()).collect();
+    let queries: Vec<f32> = (0..50 * dim).map(|_| number()).collect();
+    write_rows(&work.at("base.fvecs"), &base, dim);
+    write_rows(&work.at("queries.fvecs"), &queries, dim);
+    let made = work.run(["import", "base.fvecs", "--out", "c"]).done();
+    assert!(made.stderr.contains("6,000 vectors"), "{}", made.stderr);
+    let ask = |more: &[&str]| {
+        let words = [&["query", "c", "--vectors", "queries.fvecs", "--json"], more].concat();
+        work.run(words).done().json()
+    };
+    let (graph, exact) = (ask(&["--ef", "200"]), ask(&["--exact"]));
+    let plan = &graph["plan"][0];
+    assert_eq!((&plan["index"], &plan["ef"], &plan["vectors"]), (&"hnsw".into(), &200.into(), &6000.into()));
+    assert!(plan["recall_at_10"].as_f64().unwrap() > 0.9);
+    assert_eq!(exact["plan"][0]["index"], "exact");
+    let rows = |answer: &serde_json::Value| -> Vec<Vec<u64>> {
+        let results = answer["results"].as_array().unwrap();
+        let row = |found: &serde_json::Value| found["row"].as_u64().unwrap();
+        results.iter().map(|found| found.as_array().unwrap().iter().map(row).collect()).collect()
+    };
+    let (graph, exact) = (rows(&graph), rows(&exact));
+    let right =
+        graph.iter().zip(&exact).map(|(graph, exact)| graph.iter().filter(|row| exact.contains(row)).count());
+    assert!(right.sum::<usize>() >= 490, "recall of 500 neighbours");
+    // A share that was never reached takes the greatest effort.
+    assert_eq!(ask(&["--recall", "1"])["plan"][0]["index"], "hnsw");
+    let told = work.run(["query", "c", "--vectors", "queries.fvecs", "--explain"]).done();
+    assert!(told.stderr.contains("segment 1, 6,000 vectors: hnsw, ef "), "{}", told.stderr);
+    for wrong in [&["--recall", "0"][..], &["--recall", "1.5"], &["--ef", "0"], &["--ef", "9", "--exact"]] {
+        work.run([&["query", "c", "--vectors", "queries.fvecs"], wrong].concat()).refused(2, &[wrong[0]]);
+    }
+    // Without graphs everything is scanned; with them again, the file is as it was.
+    let before = std::fs::read(work.at("c/segments/000001/graph.pdx")).unwrap();
+    work.run(["compact", "c", "--index", "exact"]).done();
+    assert_eq!(ask(&[])["plan"][0]["reason"], "no graph");
+    work.run(["compact", "c", "--index", "hnsw"]).done();
+    assert_eq!(ask(&["--ef", "200"])["plan"][0]["index"], "hnsw");
+    assert!(std::fs::read(work.at("c/segments/000001/graph-3.pdx")).unwrap() == before);
+    work.run(["verify", "c", "--full"]).done();
+}
+
+#[test]
+fn a_damaged_graph_is_made_anew() {
+    let work = Workspace::new();
+    let base: Vec<f32> = (0..3000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32).collect();
+    write_rows(&work.at("base.fvecs"), &base, 10);
+    work.run(["import", "base.fvecs", "--out", "c"]).done();
+    let graph = work.at("c/segments/000001/graph.pdx");
+    let sound = std::fs::read(&graph).unwrap();
+    let mut damaged = sound.clone();
+    damaged[200] ^= 1;
+    std::fs::write(&graph, &damaged).unwrap();
+    work.run(["verify", "c", "--full"]).refused(1, &["graph.pdx"]);
+    let repaired = work.run(["repair", "c"]).done();
+    assert!(repaired.stderr.contains("the graph of segment 000001"), "{}", repaired.stderr);
+    assert!(std::fs::read(work.at("c/segments/000001/graph-2.pdx")).unwrap() == sound);
+    assert!(std::fs::read(work.at("c/quarantine/000001/graph.pdx")).unwrap() == damaged);
+    work.run(["verify", "c", "--full"]).done();
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::batch;
 use super::points::Points;
+use crate::metric::kernels::CODE_LANES;
 
 /// How a graph is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,12 @@ impl HnswParameters {
     pub const M: RangeInclusive<usize> = 2..=128;
     /// What `ef_construction` may be.
     pub const EF_CONSTRUCTION: RangeInclusive<usize> = 4..=10_000;
+
+    /// Bytes of a node over vectors of `dim` numbers: code, links, row, and its share of the upper layers.
+    pub fn node_bytes(&self, dim: usize) -> usize {
+        let node = dim.next_multiple_of(CODE_LANES) + (self.degree() + 1) * 4;
+        node + node / (self.m - 1)
+    }
 
     /// Links that a node has room for.
     pub fn degree(&self) -> usize {

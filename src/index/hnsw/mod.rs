@@ -12,6 +12,8 @@ mod order;
 mod points;
 mod proof;
 mod search;
+#[cfg(test)]
+mod tests;
 
 pub use graph::Graph;
 pub use index::HnswIndex;

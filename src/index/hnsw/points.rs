@@ -76,7 +76,8 @@ pub(super) struct Chooser {
 
 impl Chooser {
     /// At most `degree` of `candidates` (nearest first) into `chosen`, such that none is nearer to an earlier chosen one
-    /// than to the node itself: links in different directions (Malkov and Yashunin, TPAMI 2018, algorithm 4).
+    /// than to the node itself: links in different directions (Malkov and Yashunin, TPAMI 2018, algorithm 4). Of nodes with
+    /// the same code one is enough: lists full of them would lead nowhere else.
     pub fn choose(
         &mut self,
         points: &Points<'_>,
@@ -94,9 +95,10 @@ impl Chooser {
             others.clear();
             others.extend(open.iter().map(|candidate| candidate.node));
             let mut between = ruler.distances(points, nearest.node, others);
-            open.retain(|candidate| {
-                between.next().is_some_and(|between| between.distance >= candidate.distance)
-            });
+            let is_apart = |between: Candidate, candidate: &Candidate| {
+                between.distance > 0 && between.distance >= candidate.distance
+            };
+            open.retain(|candidate| between.next().is_some_and(|between| is_apart(between, candidate)));
         }
     }
 }

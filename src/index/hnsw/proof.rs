@@ -17,6 +17,8 @@ const RESCORED: [usize; 6] = [16, 24, 32, 48, 64, 100];
 const CODE_LOSS: f64 = 0.002;
 /// Similarities that differ by less are equal: whoever finds one of two such neighbours is right.
 const TIE: f32 = 1e-6;
+/// A vector has found itself when it has found one as similar as this: codes do not tell nearer ones apart.
+const SELF_TIE: f32 = 1e-3;
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +84,7 @@ impl Sample {
         let (mut own, mut right, mut expected) = (0, 0, 0);
         for ((found, truth), &row) in found.iter().zip(&self.truth).zip(&self.rows) {
             let best = |found: &[Neighbour]| found.first().map_or(f32::NEG_INFINITY, |best| best.similarity);
-            own += usize::from(best(found) >= best(truth) - TIE);
+            own += usize::from(best(found) >= best(truth) - SELF_TIE);
             let others = |found: &[Neighbour]| -> Vec<f32> {
                 let others = found.iter().filter(|found| found.row != row);
                 others.map(|found| found.similarity).take(NEIGHBOURS).collect()

@@ -1,0 +1,162 @@
+//! Graphs as wholes: the same bytes everywhere, nothing lost, nothing believed of a file.
+
+use patchdex_format::{ContainerWriter, Element, Layout};
+use proptest::prelude::*;
+
+use super::connect::{connect, reach};
+use super::points::Points;
+use super::search::NO_LINK;
+use super::{BUILDERS, Graph, HnswIndex, HnswParameters};
+use crate::index::{Effort, ExactIndex, PatchIndex, RowSet, Vectors};
+
+const DIM: usize = 48;
+
+/// Vectors around some centres, in whole numbers divided by a power of two: the same on every machine.
+fn clustered(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as i32 % 256 - 128
+    };
+    let centres: Vec<i32> = (0..20 * DIM).map(|_| next()).collect();
+    (0..count)
+        .flat_map(|row| {
+            let centre = &centres[row % 20 * DIM..][..DIM];
+            centre.iter().map(|&v| (v * 2 + next()) as f32 / 512.0).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn build(rows: &[f32]) -> Graph<'static> {
+    Graph::build(Vectors::F32(rows), DIM, &HnswParameters::default())
+}
+
+fn file(graph: &Graph<'_>) -> Vec<u8> {
+    let mut writer = ContainerWriter::new(Vec::new(), "graph", "test").unwrap();
+    graph.write(&mut writer).unwrap();
+    writer.finish().unwrap()
+}
+
+fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+#[test]
+fn a_graph_has_the_same_bytes_for_any_number_of_threads_on_any_machine() {
+    let rows = clustered(3000, 1);
+    let digest = |threads| {
+        let bytes = with_threads(threads, || file(&build(&rows)));
+        Layout::parse(&bytes, "graph").unwrap().digest()
+    };
+    const GOLDEN: &str = "golden";
+    for threads in [1, 2, 8] {
+        assert_eq!(digest(threads), GOLDEN, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_graph_reads_back_in_place() {
+    let rows = clustered(500, 2);
+    let graph = build(&rows);
+    let bytes = file(&graph);
+    let layout = Layout::parse(&bytes, "graph").unwrap();
+    assert_eq!(Graph::parse(&layout, &bytes, DIM).unwrap(), graph);
+    assert!(Graph::parse(&layout, &bytes, DIM + 1).is_err(), "it is of other vectors");
+}
+
+#[test]
+fn every_builder_finds_the_neighbours_of_new_vectors() {
+    let (rows, queries) = (clustered(4000, 3), clustered(100, 4));
+    let vectors = Vectors::F32(&rows);
+    let truth = ExactIndex { vectors, dim: DIM }.search_many(&queries, 10, Effort::default());
+    for builder in BUILDERS {
+        let parameters = HnswParameters { builder, ..HnswParameters::default() };
+        let index = HnswIndex { graph: Graph::build(vectors, DIM, &parameters), vectors, dim: DIM };
+        let found = index.search_many(&queries, 10, Effort { ef: 100, rescored: 40 });
+        let right =
+            found.iter().zip(&truth).map(|(found, truth)| found.iter().filter(|f| truth.contains(f)).count());
+        let recall = right.sum::<usize>() as f64 / 1000.0;
+        assert!(recall >= 0.95, "{}: {recall}", builder.name);
+        let proof = index.prove();
+        assert_eq!((proof.reached, proof.self_recall), (4000, 1.0), "{}", builder.name);
+        assert!(proof.recall.is_sorted() && proof.recall[7].1 >= 0.999, "{}: {proof:?}", builder.name);
+    }
+}
+
+#[test]
+fn what_no_list_leads_to_is_connected() {
+    let rows = clustered(400, 5);
+    let codebook = super::codes::Codebook::fit(Vectors::F32(&rows), DIM);
+    let codes = codebook.encode(Vectors::F32(&rows), &(0..400).collect::<Vec<_>>());
+    let points = Points::new(&codes, codebook.code_dim());
+    let parameters = HnswParameters { m: 2, ..HnswParameters::default() };
+    let mut layers = (parameters.builder.build)(&points, &parameters);
+    // Nobody leads to every third node.
+    let lost = |link: &u32| *link != NO_LINK && *link > 0 && link.is_multiple_of(3);
+    for list in layers.links[0].chunks_exact_mut(layers.degree) {
+        let kept: Vec<u32> = list.iter().copied().filter(|link| !lost(link)).collect();
+        list.fill(NO_LINK);
+        list[..kept.len()].copy_from_slice(&kept);
+    }
+    assert!(connect(&points, &mut layers, 50) >= 133);
+    let mut reached = vec![false; 400];
+    reach(&layers.links[0], layers.degree, &mut reached, 0);
+    assert!(reached.iter().all(|&reached| reached));
+}
+
+#[test]
+fn only_rows_in_scope_are_found() {
+    let rows = clustered(2000, 6);
+    let vectors = Vectors::F32(&rows);
+    let index = HnswIndex { graph: build(&rows), vectors, dim: DIM };
+    let scope = 300..340;
+    let allowed = RowSet::of(std::slice::from_ref(&scope));
+    for query in clustered(20, 7).chunks_exact(DIM) {
+        let found = index.search_among(query, 10, Effort { ef: 40, rescored: 40 }, Some(&allowed));
+        let exact = ExactIndex { vectors, dim: DIM }.search_rows(query, std::slice::from_ref(&scope), 10);
+        assert_eq!(found, exact[0], "forty rows, forty in view");
+    }
+}
+
+#[test]
+fn nothing_is_found_in_nothing() {
+    let graph = build(&[]);
+    assert!(graph.is_empty());
+    let index = HnswIndex { graph, vectors: Vectors::F32(&[]), dim: DIM };
+    assert_eq!(index.search(&[0.5; DIM], 3, Effort::default()), []);
+    assert_eq!(index.prove().reached, 0);
+}
+
+proptest! {
+    #[test]
+    fn sections_of_anything_are_refused_or_searched(
+        links in proptest::collection::vec(any::<u32>(), 0..128),
+        small in proptest::collection::vec(0u32..70, 6),
+        rows in proptest::collection::vec(0u32..9, 0..5),
+        cols in 1u32..5,
+    ) {
+        let mut writer = ContainerWriter::new(Vec::new(), "graph", "forger").unwrap();
+        let whole = links.len() / cols as usize * cols as usize;
+        let nodes = small[0] as usize % 5;
+        writer.section("mean", Element::F32, 4, &[0.0f32; 4]).unwrap();
+        writer.section("scale", Element::F32, 1, &[f32::NAN]).unwrap();
+        writer.section("codes", Element::I8, 64, &vec![-128i8; nodes * 64]).unwrap();
+        writer.section("rows", Element::U32, 1, &rows).unwrap();
+        writer.section("links", Element::U32, cols, &links[..whole.min(nodes * cols as usize)]).unwrap();
+        writer.section("entries", Element::U32, 1, &small[1..3]).unwrap();
+        writer.section("entry_codes", Element::I8, 64, &[127i8; 128]).unwrap();
+        writer.section("layer_sizes", Element::U32, 1, &[small[3] % 4]).unwrap();
+        writer.section("entry_links", Element::U32, cols, &links[..whole.min((small[3] % 4 * cols) as usize)]).unwrap();
+        let bytes = writer.finish().unwrap();
+        let layout = Layout::parse(&bytes, "graph").unwrap();
+        if let Ok(graph) = Graph::parse(&layout, &bytes, 4) {
+            let stored = [1.0f32; 16];
+            let index = HnswIndex { graph, vectors: Vectors::F32(&stored), dim: 4 };
+            let found = index.search(&[1.0, -1.0, 0.5, 2.0], 3, Effort::default());
+            prop_assert!(found.iter().all(|found| found.row < 4));
+            let allowed = RowSet::of(&[0..2]);
+            index.search_among(&[1.0, -1.0, 0.5, 2.0], 3, Effort::default(), Some(&allowed));
+            index.prove();
+        }
+    }
+}
