@@ -7,8 +7,11 @@ mod row_set;
 mod rows;
 mod topk;
 
+use std::io::{self, Write};
+
 pub use exact::{ExactIndex, similarities};
 pub use hnsw::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters, Proof};
+use patchdex_format::{ContainerWriter, FormatError, Layout};
 pub use row_set::RowSet;
 pub use rows::{RowKind, Vectors};
 pub use topk::{Neighbour, TopK};
@@ -38,6 +41,12 @@ pub trait PatchIndex: Sync {
 
     /// Bytes that it holds beside the vectors.
     fn size_bytes(&self) -> usize;
+
+    /// Writes the sections of its file: none where it holds nothing beside the vectors.
+    ///
+    /// # Errors
+    /// The writer's.
+    fn write(&self, writer: &mut ContainerWriter<&mut dyn Write>) -> io::Result<()>;
 }
 
 /// A kind of index.
@@ -48,7 +57,13 @@ pub struct IndexKind {
     pub is_exact: bool,
     /// Builds it over stored vectors of `dim` numbers.
     pub build: for<'a> fn(Vectors<'a>, dim: usize, &HnswParameters) -> Box<dyn PatchIndex + 'a>,
+    /// Opens what [`PatchIndex::write`] wrote, in place: the bytes of a file with its section table, and the vectors.
+    pub open: Open,
 }
+
+/// The type of [`IndexKind::open`].
+pub type Open =
+    for<'a> fn(&Layout, &'a [u8], Vectors<'a>, dim: usize) -> Result<Box<dyn PatchIndex + 'a>, FormatError>;
 
 /// Every kind. The first is the truth that others are judged against.
 pub const INDEX_KINDS: [IndexKind; 2] = [
@@ -56,6 +71,7 @@ pub const INDEX_KINDS: [IndexKind; 2] = [
         name: "exact",
         is_exact: true,
         build: |vectors, dim, _| Box::new(ExactIndex { vectors, dim }),
+        open: |_, _, vectors, dim| Ok(Box::new(ExactIndex { vectors, dim })),
     },
     IndexKind {
         name: "hnsw",
@@ -63,6 +79,10 @@ pub const INDEX_KINDS: [IndexKind; 2] = [
         build: |vectors, dim, parameters| {
             let graph = Graph::build(vectors, dim, parameters);
             Box::new(HnswIndex { graph, vectors, dim })
+        },
+        open: |layout, bytes, vectors, dim| {
+            let graph = Graph::parse(layout, bytes, dim)?;
+            Ok(Box::new(HnswIndex { graph, vectors, dim }))
         },
     },
 ];

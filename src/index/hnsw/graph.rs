@@ -74,7 +74,9 @@ impl Graph<'static> {
             codebook,
         }
     }
+}
 
+impl Graph<'_> {
     /// Writes the sections of a graph's file.
     ///
     /// # Errors
