@@ -129,6 +129,25 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_answers_from_its_file_as_it_did_before() {
+        let rows: Vec<f32> = (0..4000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as f32).collect();
+        let (vectors, query) = (Vectors::F32(&rows), [0.3, -0.7, 0.2, 0.1]);
+        for kind in &INDEX_KINDS {
+            let built = (kind.build)(vectors, 4, &HnswParameters::default());
+            let mut bytes = Vec::new();
+            let mut writer = ContainerWriter::new(&mut bytes as &mut dyn Write, "a", "test").unwrap();
+            built.write(&mut writer).unwrap();
+            writer.finish().unwrap();
+            let aligned: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+            let bytes: &[u8] = &bytemuck::cast_slice(&aligned)[..bytes.len()];
+            let opened = (kind.open)(&Layout::parse(bytes, "a").unwrap(), bytes, vectors, 4).unwrap();
+            let answers = [&built, &opened].map(|index| index.search(&query, 9, Effort::default()));
+            assert_eq!(answers[0], answers[1], "{}", kind.name);
+            assert_eq!(opened.size_bytes(), built.size_bytes(), "{}", kind.name);
+        }
+    }
+
+    #[test]
     fn every_kind_gives_the_same_for_any_number_of_threads() {
         let rows: Vec<f32> =
             (0..16_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as f32 / 4096.0).collect();

@@ -174,6 +174,28 @@ fn queries_come_from_a_file_and_data_from_a_collection() {
 }
 
 #[test]
+fn vectors_of_removed_images_are_neither_searched_nor_asked() {
+    let work = Workspace::new();
+    work.photos(&["coffee.png", "moon.png"]);
+    work.index("photos", "c", &[]).done();
+    let measured = || {
+        let few = ["--query-count", "9", "--indexes", "hnsw", "--ef", "10", "--rounds", "1", "--json"];
+        let report = work.run([&["bench", "ann", "--data", "c"], &few[..]].concat()).done().json();
+        let number = |key: &str| report["data"][key].as_u64().unwrap();
+        number("rows") + number("queries") + number("equal_left_out")
+    };
+    let patches = || -> u64 {
+        let inside = work.run(["inspect", "c", "--images", "--json"]).done().json();
+        inside["images"].as_array().unwrap().iter().map(|image| image["patches"].as_u64().unwrap()).sum()
+    };
+    let before = measured();
+    assert_eq!(before, patches());
+    work.run(["remove", "c", "moon.png"]).done();
+    assert_eq!(measured(), patches());
+    assert!(measured() < before);
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     let work = with_data();
     work.run(["bench"]).refused(2, &["Usage", "ann"]);
