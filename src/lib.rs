@@ -9,6 +9,7 @@ pub mod collection;
 pub mod core;
 pub mod dims;
 pub mod engine;
+pub mod eval;
 pub mod exchange;
 pub mod index;
 pub mod ingest;

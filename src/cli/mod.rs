@@ -3,6 +3,7 @@
 
 mod add;
 mod arguments;
+mod bench;
 mod compact;
 mod completions;
 mod condition;
@@ -23,6 +24,7 @@ mod query;
 mod remove;
 mod repair;
 mod setup;
+mod target;
 mod verify;
 
 use std::process::ExitCode;
@@ -74,6 +76,9 @@ enum Command {
     /// List, fetch, check and prepare models
     #[command(subcommand)]
     Model(model::Command),
+    /// Measure on this machine
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Install ONNX Runtime, the default model and sample photographs into the cache
     Setup(setup::Arguments),
     /// Index a folder (or the sample photographs), ask for a part of one image, write a page with the answer
@@ -106,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),
         Command::Model(command) => model::run(&command),
+        Command::Bench(command) => bench::run(&command),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),

@@ -1,6 +1,5 @@
 //! `patchdex query`: crop in, boxes out. With `--vectors` it is answered by [`super::nearest`].
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,9 +10,10 @@ use super::Outcome;
 use super::arguments::{RuntimeArguments, one_of, parse_share, require_folder};
 use super::condition::tell_unmet;
 use super::failure::Failure;
+use super::target::{PAGE_START, check_target, command_line};
 use super::{nearest, output, pictures};
 use crate::collection::{Collection, Filter};
-use crate::core::{Bbox, Hit, Kind};
+use crate::core::{Bbox, Hit};
 use crate::engine::Engine;
 use crate::picture::Picture;
 use crate::query::{Answer, Evidence, Plan, Thoroughness};
@@ -164,7 +164,7 @@ pub(crate) fn ask(
 ) -> Result<(Answer, Engine), Failure> {
     let start = Instant::now();
     // Found out now, not after the work.
-    question.html.map_or(Ok(()), check_page)?;
+    question.html.map_or(Ok(()), |page| check_target(page, "--html", "a page", PAGE_START))?;
     let picture = pictures::open(question.image)?;
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let opening = Instant::now();
@@ -223,27 +223,6 @@ fn coco_results(collection: &Collection, answer: &Answer) -> Result<Vec<CocoResu
     Ok(answer.hits.iter().zip(&answer.evidence).filter_map(result).collect())
 }
 
-/// Whether a page may take this name: its folder is there, and nothing has the name but another page. A photograph must
-/// not be lost to a slip.
-fn check_page(page: &Path) -> Result<(), Failure> {
-    let shown = page.display();
-    if let Some(folder) = page.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        let message = format!(
-            "cannot write {shown}: {} is no folder; make it, or choose another --html",
-            folder.display()
-        );
-        return Err(Failure::new(Kind::NotFound, message));
-    }
-    const START: &[u8] = b"<!DOCTYPE html>";
-    let mut start = [0; START.len()];
-    let free = match std::fs::File::open(page) {
-        Ok(mut file) => file.read_exact(&mut start).is_ok() && start == START,
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    };
-    let taken = || format!("{shown} exists and is not a page; choose another --html, nothing was written");
-    free.then_some(()).ok_or_else(|| Failure::new(Kind::Invalid, taken()))
-}
-
 fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
     let collection = engine.collection();
     let picture_of = |evidence: &Evidence| {
@@ -251,7 +230,6 @@ fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
         pictures::unchanged(&file, &evidence.content).map_err(|failure| failure.message().to_owned())
     };
     let manifest = collection.manifest();
-    let command: Vec<String> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
     answer_page(&PageInput {
         answer,
         query_picture: picture,
@@ -259,18 +237,9 @@ fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
         model: &manifest.model.name,
         preparation: &manifest.preparation.spec,
         version: env!("CARGO_PKG_VERSION"),
-        command: &command.join(" "),
+        command: &command_line(),
         picture_of: &picture_of,
     })
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 /// Prints the hits as a table.

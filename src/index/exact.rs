@@ -2,10 +2,12 @@
 //! block of rows are a matrix product. Blocks are fixed and the order of neighbours is total, so results do not depend on
 //! the number of threads.
 
+use std::io::{self, Write};
 use std::ops::Range;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
+use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
 use super::{Effort, Neighbour, PatchIndex, TopK, Vectors};
@@ -45,6 +47,10 @@ impl PatchIndex for ExactIndex<'_> {
 
     fn size_bytes(&self) -> usize {
         0
+    }
+
+    fn write(&self, _: &mut ContainerWriter<&mut dyn Write>) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,8 +7,11 @@ mod row_set;
 mod rows;
 mod topk;
 
+use std::io::{self, Write};
+
 pub use exact::{ExactIndex, similarities};
 pub use hnsw::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters, Proof};
+use patchdex_format::{ContainerWriter, FormatError, Layout};
 pub use row_set::RowSet;
 pub use rows::{RowKind, Vectors};
 pub use topk::{Neighbour, TopK};
@@ -38,6 +41,12 @@ pub trait PatchIndex: Sync {
 
     /// Bytes that it holds beside the vectors.
     fn size_bytes(&self) -> usize;
+
+    /// Writes the sections of its file: none where it holds nothing beside the vectors.
+    ///
+    /// # Errors
+    /// The writer's.
+    fn write(&self, writer: &mut ContainerWriter<&mut dyn Write>) -> io::Result<()>;
 }
 
 /// A kind of index.
@@ -48,7 +57,13 @@ pub struct IndexKind {
     pub is_exact: bool,
     /// Builds it over stored vectors of `dim` numbers.
     pub build: for<'a> fn(Vectors<'a>, dim: usize, &HnswParameters) -> Box<dyn PatchIndex + 'a>,
+    /// Opens what [`PatchIndex::write`] wrote, in place: the bytes of a file with its section table, and the vectors.
+    pub open: Open,
 }
+
+/// The type of [`IndexKind::open`].
+pub type Open =
+    for<'a> fn(&Layout, &'a [u8], Vectors<'a>, dim: usize) -> Result<Box<dyn PatchIndex + 'a>, FormatError>;
 
 /// Every kind. The first is the truth that others are judged against.
 pub const INDEX_KINDS: [IndexKind; 2] = [
@@ -56,6 +71,7 @@ pub const INDEX_KINDS: [IndexKind; 2] = [
         name: "exact",
         is_exact: true,
         build: |vectors, dim, _| Box::new(ExactIndex { vectors, dim }),
+        open: |_, _, vectors, dim| Ok(Box::new(ExactIndex { vectors, dim })),
     },
     IndexKind {
         name: "hnsw",
@@ -63,6 +79,10 @@ pub const INDEX_KINDS: [IndexKind; 2] = [
         build: |vectors, dim, parameters| {
             let graph = Graph::build(vectors, dim, parameters);
             Box::new(HnswIndex { graph, vectors, dim })
+        },
+        open: |layout, bytes, vectors, dim| {
+            let graph = Graph::parse(layout, bytes, dim)?;
+            Ok(Box::new(HnswIndex { graph, vectors, dim }))
         },
     },
 ];
@@ -105,6 +125,25 @@ mod tests {
                 let found: Vec<(f32, u64)> = found.iter().map(|n| (n.similarity, n.row)).collect();
                 prop_assert_eq!(&found, &expected, "{}", kind.name);
             }
+        }
+    }
+
+    #[test]
+    fn every_kind_answers_from_its_file_as_it_did_before() {
+        let rows: Vec<f32> = (0..4000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as f32).collect();
+        let (vectors, query) = (Vectors::F32(&rows), [0.3, -0.7, 0.2, 0.1]);
+        for kind in &INDEX_KINDS {
+            let built = (kind.build)(vectors, 4, &HnswParameters::default());
+            let mut bytes = Vec::new();
+            let mut writer = ContainerWriter::new(&mut bytes as &mut dyn Write, "a", "test").unwrap();
+            built.write(&mut writer).unwrap();
+            writer.finish().unwrap();
+            let aligned: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+            let bytes: &[u8] = &bytemuck::cast_slice(&aligned)[..bytes.len()];
+            let opened = (kind.open)(&Layout::parse(bytes, "a").unwrap(), bytes, vectors, 4).unwrap();
+            let answers = [&built, &opened].map(|index| index.search(&query, 9, Effort::default()));
+            assert_eq!(answers[0], answers[1], "{}", kind.name);
+            assert_eq!(opened.size_bytes(), built.size_bytes(), "{}", kind.name);
         }
     }
 

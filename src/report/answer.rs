@@ -15,7 +15,7 @@ const SHOWN_PX: u32 = 640;
 const JPEG_QUALITY: u8 = 82;
 /// Matches drawn for one hit.
 const MATCHES_DRAWN: usize = 12;
-const STYLE: &str = include_str!("answer.css");
+const STYLE: &str = concat!(include_str!("page.css"), include_str!("answer.css"));
 const SCRIPT: &str = include_str!("answer.js");
 
 /// What the page shows.

@@ -1,6 +1,9 @@
 //! Self-contained HTML pages: pictures, style and script inside one file that opens anywhere, without a network.
 
+mod ann;
 mod answer;
 mod heat;
+mod plot;
 
+pub use ann::{ann_page, ann_plot};
 pub use answer::{PageInput, answer_page};

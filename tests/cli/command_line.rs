@@ -8,7 +8,7 @@ fn run(arguments: &[&str]) -> Run {
 
 #[test]
 fn the_help_of_each_command_mentions_its_options() {
-    let commands: [(&[&str], &[&str]); 13] = [
+    let commands: [(&[&str], &[&str]); 14] = [
         (
             &[],
             &["index", "query", "inspect", "verify", "model", "setup", "demo", "completions", "Exit codes"],
@@ -67,6 +67,10 @@ fn the_help_of_each_command_mentions_its_options() {
         (&["model", "check"], &["--image", "--long-side", "--json", "--variant"]),
         (&["model", "pull"], &["--revision", "--variant"]),
         (&["model", "prepare"], &["--method", "--long-sides", "--out"]),
+        (
+            &["bench", "ann"],
+            &["--data", "--queries", "--ef", "--threads", "--csv", "--svg", "--html", "--json"],
+        ),
         (&["setup"], &["--only", "lib", "photos"]),
         (&["demo"], &["--image", "--box", "--out"]),
     ];

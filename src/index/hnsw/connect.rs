@@ -57,12 +57,11 @@ fn push(list: &mut [u32], link: u32) -> Option<u32> {
 pub(super) fn reach(links: &[u32], degree: usize, reached: &mut [bool], start: u32) {
     let mut open = vec![start];
     while let Some(node) = open.pop() {
-        if std::mem::replace(&mut reached[node as usize], true) {
+        // What does not exist needs no second look either.
+        if reached.get_mut(node as usize).is_none_or(|reached| std::mem::replace(reached, true)) {
             continue;
         }
         let list = &links[node as usize * degree..][..degree];
-        open.extend(
-            list.iter().take_while(|&&link| link != NO_LINK).filter(|&&link| !reached[link as usize]),
-        );
+        open.extend(list.iter().take_while(|&&link| link != NO_LINK));
     }
 }

@@ -1,7 +1,9 @@
 //! A graph with the vectors that it stands for: found by codes, scored by the vectors themselves.
 
 use std::cell::RefCell;
+use std::io::{self, Write};
 
+use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
 use super::graph::Graph;
@@ -40,6 +42,10 @@ impl PatchIndex for HnswIndex<'_> {
 
     fn size_bytes(&self) -> usize {
         self.graph.size_bytes()
+    }
+
+    fn write(&self, writer: &mut ContainerWriter<&mut dyn Write>) -> io::Result<()> {
+        self.graph.write(writer)
     }
 }
 

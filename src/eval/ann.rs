@@ -1,0 +1,381 @@
+//! Recall against latency of the index kinds: each is built, written, opened as it lies on disk, and asked with rising
+//! effort. Rounds go over all points in turn, so that whatever else the machine does meets all of them.
+
+use std::hint::black_box;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use patchdex_format::{ContainerWriter, Layout};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::machine::with_peak;
+use super::measures::{median, pareto, percentile};
+use super::{AnnData, AnnPoint, AnnReport, EvalError, IndexReport, Machine, TieRule, Truth};
+use crate::collection::CREATED_BY;
+use crate::index::{Effort, ExactIndex, HnswParameters, IndexKind, Neighbour, PatchIndex, Vectors};
+use crate::segment::write_container;
+use crate::storage::{self, Map};
+
+/// Queries that an exact index is asked: a scan takes as long whatever is looked for.
+pub const EXACT_QUERIES: usize = 100;
+/// Queries that each point is asked before those that count.
+const WARM_UP_QUERIES: usize = 16;
+/// What takes less is timed badly.
+const LEAST_ROUND: Duration = Duration::from_millis(100);
+/// Kind of the files that indexes are written to.
+const FILE_KIND: &str = "graph";
+
+/// What is measured.
+#[derive(Clone)]
+pub struct AnnOptions<'a> {
+    /// The kinds.
+    pub indexes: Vec<&'static IndexKind>,
+    /// How hard approximate ones look: a point each.
+    pub efforts: Vec<Effort>,
+    /// How graphs are made.
+    pub parameters: HnswParameters,
+    /// Neighbours asked for.
+    pub k: usize,
+    /// Numbers of threads: a point each. Indexes are built with the largest.
+    pub threads: Vec<usize>,
+    /// How often everything is asked.
+    pub rounds: usize,
+    /// The folder that indexes are written to, and removed from again.
+    pub scratch: &'a Path,
+}
+
+/// How far the work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnStep {
+    /// The truth of so many queries is known.
+    Truth {
+        /// Queries answered.
+        done: usize,
+    },
+    /// An index is being built.
+    Build {
+        /// Its kind.
+        index: &'static str,
+    },
+    /// So many measurements of all are done.
+    Measure {
+        /// Measurements done.
+        done: usize,
+        /// All of them.
+        of: usize,
+    },
+}
+
+/// Measures.
+///
+/// # Errors
+/// An exact index that misses something, or a disk that does not take or give back an index.
+pub fn run_ann(
+    data: &AnnData,
+    options: &AnnOptions<'_>,
+    progress: &mut (dyn FnMut(AnnStep) + Send),
+) -> Result<AnnReport, EvalError> {
+    let (vectors, queries, dim) = (data.base(), data.queries(), data.about.dim);
+    let build_threads = options.threads.iter().copied().max().unwrap_or(1);
+    let builders = pool(build_threads);
+    let k = options.k.min(data.about.rows);
+    let truth = builders
+        .install(|| Truth::of(vectors, queries, dim, k, &mut |done| progress(AnnStep::Truth { done })));
+    let asked =
+        |is_exact: bool| if is_exact { &queries[..queries.len().min(EXACT_QUERIES * dim)] } else { queries };
+    let recall = |index: &dyn PatchIndex, is_exact: bool, effort: Effort| {
+        let search = |query| index.search(query, k, effort);
+        let answers: Vec<Vec<Neighbour>> = asked(is_exact).par_chunks_exact(dim).map(search).collect();
+        let [strict, loose] = truth.recall(&answers, [TieRule::BIG_ANN, TieRule::ANN_BENCHMARKS]);
+        match is_exact && strict < 1.0 {
+            true => Err(EvalError::NotExact { recall: strict }),
+            false => Ok([strict, loose]),
+        }
+    };
+    builders.install(|| recall(&ExactIndex { vectors, dim }, true, Effort::default()))?;
+
+    let mut stored = Vec::with_capacity(options.indexes.len());
+    for kind in &options.indexes {
+        progress(AnnStep::Build { index: kind.name });
+        stored.push(builders.install(|| Stored::build(kind, vectors, dim, options))?);
+    }
+    let opened: Vec<Box<dyn PatchIndex + '_>> =
+        stored.iter().map(|stored| stored.open(vectors, dim)).collect::<Result<_, _>>()?;
+    let mut indexes = Vec::with_capacity(stored.len());
+    for stored in &stored {
+        let open_ms = (0..options.rounds).map(|_| stored.open_ms(vectors, &queries[..dim], k));
+        let open_ms = median(open_ms.collect::<Result<_, _>>()?);
+        indexes.push(IndexReport { open_ms, ..stored.report });
+    }
+
+    let mut points = Vec::new();
+    for (kind, index) in options.indexes.iter().zip(&opened) {
+        let none = [Effort::default()];
+        let efforts = if kind.is_exact { &none[..] } else { &options.efforts };
+        for &effort in efforts {
+            let [strict, loose] = builders.install(|| recall(index.as_ref(), kind.is_exact, effort))?;
+            for &threads in &options.threads {
+                let setting = Setting { kind, index: index.as_ref(), effort, threads };
+                points.push((setting, strict, loose, Vec::new()));
+            }
+        }
+    }
+    let pools: Vec<(usize, ThreadPool)> = options.threads.iter().map(|&count| (count, pool(count))).collect();
+    let of = options.rounds * points.len();
+    for round in 0..options.rounds {
+        let count = points.len();
+        for (at, (setting, _, _, rounds)) in points.iter_mut().enumerate() {
+            progress(AnnStep::Measure { done: round * count + at, of });
+            let pool = pools.iter().find(|(threads, _)| *threads == setting.threads);
+            let (_, pool) = pool.expect("invariant: a pool for each number of threads");
+            rounds.push(pool.install(|| setting.round(asked(setting.kind.is_exact), dim, k)));
+        }
+    }
+    let mut points: Vec<AnnPoint> = points
+        .into_iter()
+        .map(|(setting, recall, recall_ann_benchmarks, rounds)| {
+            let point = setting.point(rounds, asked(setting.kind.is_exact).len() / dim);
+            AnnPoint { recall, recall_ann_benchmarks, ..point }
+        })
+        .collect();
+    mark_fronts(&mut points);
+    Ok(AnnReport {
+        data: data.about.clone(),
+        machine: Machine::this(),
+        k,
+        parameters: options.parameters,
+        rounds: options.rounds,
+        build_threads,
+        indexes,
+        points,
+    })
+}
+
+fn pool(threads: usize) -> ThreadPool {
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .expect("invariant: a pool of at least one thread can be built")
+}
+
+/// Marks the points that no other one with as many threads beats.
+fn mark_fronts(points: &mut [AnnPoint]) {
+    let mut threads: Vec<usize> = points.iter().map(|point| point.threads).collect();
+    threads.sort_unstable();
+    threads.dedup();
+    for count in threads {
+        let same = |point: &&mut AnnPoint| point.threads == count;
+        let figures: Vec<(f64, f64)> =
+            points.iter_mut().filter(same).map(|point| (point.recall, point.qps)).collect();
+        for (point, on_front) in points.iter_mut().filter(same).zip(pareto(&figures)) {
+            point.pareto = on_front;
+        }
+    }
+}
+
+/// An index that was built and written.
+struct Stored {
+    kind: &'static IndexKind,
+    report: IndexReport,
+    map: Map,
+    layout: Layout,
+    // After the map, which must be gone first where a mapped file cannot be removed.
+    _file: ScratchFile,
+}
+
+/// A file that goes away with its owner.
+struct ScratchFile(PathBuf);
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        // Left over, it is only one file more among temporary ones.
+        let _ = storage::remove_file(&self.0);
+    }
+}
+
+impl Stored {
+    fn build(
+        kind: &'static IndexKind,
+        vectors: Vectors<'_>,
+        dim: usize,
+        options: &AnnOptions<'_>,
+    ) -> Result<Self, EvalError> {
+        let start = Instant::now();
+        let (index, memory) = with_peak(|| (kind.build)(vectors, dim, &options.parameters));
+        let build_s = start.elapsed().as_secs_f64();
+        let file =
+            ScratchFile(options.scratch.join(format!("patchdex-bench-{}-{}", std::process::id(), kind.name)));
+        write_container(&file.0, |file| {
+            let mut writer = ContainerWriter::new(file as &mut dyn Write, FILE_KIND, CREATED_BY)?;
+            index.write(&mut writer)?;
+            writer.finish().map(|_| ())
+        })?;
+        let index_bytes = index.size_bytes() as u64;
+        drop(index);
+        let (map, layout) = opened(&file.0)?;
+        let report = IndexReport { index: kind.name, build_s, index_bytes, open_ms: 0.0, memory };
+        Ok(Self { kind, report, map, layout, _file: file })
+    }
+
+    fn open<'a>(&'a self, vectors: Vectors<'a>, dim: usize) -> Result<Box<dyn PatchIndex + 'a>, EvalError> {
+        index_in(self.kind, &self.map, &self.layout, vectors, dim)
+    }
+
+    /// Milliseconds from the file's name to the first answer.
+    fn open_ms(&self, vectors: Vectors<'_>, query: &[f32], k: usize) -> Result<f64, EvalError> {
+        let start = Instant::now();
+        let (map, layout) = opened(self.map.path())?;
+        let index = index_in(self.kind, &map, &layout, vectors, query.len())?;
+        black_box(index.search(query, k, Effort::default()));
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    }
+}
+
+fn opened(path: &Path) -> Result<(Map, Layout), EvalError> {
+    let map = Map::open(path)?;
+    let layout = Layout::parse(&map, FILE_KIND)
+        .map_err(|source| EvalError::Format { path: path.to_owned(), source })?;
+    Ok((map, layout))
+}
+
+fn index_in<'a>(
+    kind: &IndexKind,
+    map: &'a Map,
+    layout: &Layout,
+    vectors: Vectors<'a>,
+    dim: usize,
+) -> Result<Box<dyn PatchIndex + 'a>, EvalError> {
+    (kind.open)(layout, map, vectors, dim)
+        .map_err(|source| EvalError::Format { path: map.path().to_owned(), source })
+}
+
+/// What one point is measured with.
+struct Setting<'a> {
+    kind: &'static IndexKind,
+    index: &'a dyn PatchIndex,
+    effort: Effort,
+    threads: usize,
+}
+
+/// What one round gave.
+struct Round {
+    qps: f64,
+    /// Microseconds of each query, ascending; none where they were asked together.
+    latencies_us: Vec<f64>,
+}
+
+impl Setting<'_> {
+    /// Asks everything, again and again until it takes long enough to be timed: with one thread query after query, with more
+    /// all together.
+    fn round(&self, queries: &[f32], dim: usize, k: usize) -> Round {
+        let warm_up = &queries[..queries.len().min(WARM_UP_QUERIES * dim)];
+        let count = queries.len() / dim;
+        let mut passes = 0;
+        let mut latencies_us = Vec::new();
+        if self.threads > 1 {
+            black_box(self.index.search_many(warm_up, k, self.effort));
+        } else {
+            warm_up
+                .chunks_exact(dim)
+                .for_each(|query| drop(black_box(self.index.search(query, k, self.effort))));
+        }
+        let start = Instant::now();
+        while passes == 0 || start.elapsed() < LEAST_ROUND {
+            passes += 1;
+            if self.threads > 1 {
+                black_box(self.index.search_many(queries, k, self.effort));
+                continue;
+            }
+            latencies_us.extend(queries.chunks_exact(dim).map(|query| {
+                let start = Instant::now();
+                black_box(self.index.search(query, k, self.effort));
+                start.elapsed().as_secs_f64() * 1e6
+            }));
+        }
+        let qps = (passes * count) as f64 / start.elapsed().as_secs_f64();
+        latencies_us.sort_by(f64::total_cmp);
+        Round { qps, latencies_us }
+    }
+
+    /// The round in the middle stands for all; recall is not known here.
+    fn point(&self, mut rounds: Vec<Round>, queries: usize) -> AnnPoint {
+        rounds.sort_by(|a, b| a.qps.total_cmp(&b.qps));
+        let middle = &rounds[rounds.len() / 2];
+        let at = |percent| {
+            let latencies = &middle.latencies_us;
+            (!latencies.is_empty()).then(|| percentile(latencies, percent))
+        };
+        AnnPoint {
+            index: self.kind.name,
+            effort: (!self.kind.is_exact).then_some(self.effort),
+            threads: self.threads,
+            queries,
+            recall: f64::NAN,
+            recall_ann_benchmarks: f64::NAN,
+            qps: middle.qps,
+            qps_min: rounds.first().map_or(f64::NAN, |round| round.qps),
+            qps_max: rounds.last().map_or(f64::NAN, |round| round.qps),
+            p50_us: at(50.0),
+            p95_us: at(95.0),
+            p99_us: at(99.0),
+            pareto: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::{LoadOptions, Queries};
+    use crate::exchange::VectorFileWriter;
+    use crate::index::INDEX_KINDS;
+
+    #[test]
+    fn every_kind_is_measured_and_nothing_is_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        let rows: Vec<f32> =
+            (0..800 * 8u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32 - 3e4).collect();
+        let mut file = VectorFileWriter::create(&path, 800, 8).unwrap();
+        file.push(&rows).unwrap();
+        file.finish().unwrap();
+        let queries = Queries::HeldOut { count: Some(40), seed: 0 };
+        let data = AnnData::load(&path, &LoadOptions { queries, metric: None, rows: None }).unwrap();
+        let options = AnnOptions {
+            indexes: INDEX_KINDS.iter().collect(),
+            efforts: [10, 100].map(|ef| Effort { ef, rescored: ef }).to_vec(),
+            parameters: HnswParameters::default(),
+            k: 10,
+            threads: vec![1, 2],
+            rounds: 2,
+            scratch: folder.path(),
+        };
+        let mut steps = Vec::new();
+        let report = run_ann(&data, &options, &mut |step| steps.push(step)).unwrap();
+        assert_eq!(report.points.len(), 2 * (1 + 2));
+        for point in &report.points {
+            assert!(
+                (0.3..=1.0).contains(&point.recall) && point.recall <= point.recall_ann_benchmarks,
+                "{point:?}"
+            );
+            assert!(point.effort.is_some() || point.recall == 1.0, "{point:?}");
+            assert!(
+                point.qps_min <= point.qps && point.qps <= point.qps_max && point.qps_min > 0.0,
+                "{point:?}"
+            );
+            assert_eq!(point.p50_us.is_some(), point.threads == 1);
+            assert!(point.p50_us <= point.p95_us && point.p95_us <= point.p99_us, "{point:?}");
+        }
+        for threads in [1, 2] {
+            let mut front = report.points.iter().filter(|point| point.threads == threads && point.pareto);
+            assert!(front.any(|point| point.recall == 1.0));
+        }
+        assert!(report.indexes.iter().all(|index| index.open_ms > 0.0 && index.build_s >= 0.0));
+        assert_eq!(report.indexes[0].index_bytes, 0);
+        assert!(report.indexes[1].index_bytes > 0);
+        assert_eq!(steps.last(), Some(&AnnStep::Measure { done: 11, of: 12 }));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,49 @@
+//! Which rows are held out as queries.
+
+use std::collections::HashSet;
+
+/// `count` different numbers below `rows`, in an order that `seed` chooses too. At most half of them may be drawn.
+pub(super) fn drawn(rows: usize, count: usize, seed: u64) -> Vec<usize> {
+    assert!(count <= rows / 2, "at most half of the rows are drawn");
+    let mut seen = HashSet::with_capacity(count);
+    let mut state = seed;
+    let numbers =
+        std::iter::repeat_with(|| ((u128::from(split_mix(&mut state)) * rows as u128) >> 64) as usize);
+    numbers.filter(|&row| seen.insert(row)).take(count).collect()
+}
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*state ^ *state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ mixed >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_drawn_row_is_there_and_drawn_once(rows in 0usize..200, share in 0usize..100, seed in any::<u64>()) {
+            let count = rows / 2 * share / 100;
+            let chosen = drawn(rows, count, seed);
+            prop_assert_eq!(chosen.len(), count);
+            prop_assert!(chosen.iter().all(|&row| row < rows));
+            prop_assert_eq!(chosen.iter().collect::<HashSet<_>>().len(), count);
+            prop_assert_eq!(drawn(rows, count, seed), chosen);
+        }
+    }
+
+    #[test]
+    fn seeds_draw_differently_and_from_everywhere() {
+        let (a, b) = (drawn(10_000, 1000, 0), drawn(10_000, 1000, 1));
+        assert_ne!(a, b);
+        for tenth in 0..10 {
+            let inside = a.iter().filter(|&&row| row / 1000 == tenth).count();
+            assert!((60..140).contains(&inside), "{tenth}: {inside}");
+        }
+    }
+}
