@@ -82,7 +82,7 @@ fn with_graph(
 }
 
 fn check(draft: &Draft, entry: &SegmentEntry, proof: &Proof) -> Result<(), CollectionError> {
-    let (nodes, best) = (entry.patches, proof.recall.last().map_or(1.0, |(_, recall)| *recall));
+    let nodes = entry.patches;
     let what = match () {
         () if (proof.reached as u64) < nodes => {
             format!("{} of {nodes} vectors cannot be reached", nodes - proof.reached as u64)
@@ -90,7 +90,9 @@ fn check(draft: &Draft, entry: &SegmentEntry, proof: &Proof) -> Result<(), Colle
         () if proof.self_recall < LEAST_SELF_RECALL => {
             format!("only {:.3} of sampled vectors find themselves", proof.self_recall)
         }
-        () if best < LEAST_RECALL => format!("sampled vectors find only {best:.3} of their neighbours"),
+        () if proof.ceiling < LEAST_RECALL => {
+            format!("sampled vectors find only {:.3} of their neighbours", proof.ceiling)
+        }
         () => return Ok(()),
     };
     Err(CollectionError::Graph { path: draft.segment_dir(entry), what })

@@ -17,8 +17,8 @@ const RESCORED: [usize; 6] = [16, 24, 32, 48, 64, 100];
 const CODE_LOSS: f64 = 0.002;
 /// Similarities that differ by less are equal: whoever finds one of two such neighbours is right.
 const TIE: f32 = 1e-6;
-/// A vector has found itself when it has found one as similar as this: codes do not tell nearer ones apart.
-const SELF_TIE: f32 = 1e-3;
+/// The same for the graph alone: what is as near as this, codes of few dimensions do not tell apart.
+const CODE_TIE: f32 = 1e-3;
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Proof {
     pub reached: usize,
     /// Share of sampled vectors that find a vector as similar to them as they are themselves.
     pub self_recall: f64,
+    /// Share of true neighbours, or of others as near as codes tell, that are found with the greatest effort.
+    pub ceiling: f64,
     /// How many of the nodes found must be scored by their vectors, so that codes cost next to no recall.
     pub rescored: usize,
     /// Effort, and the share of the ten nearest others that sampled vectors find with it.
@@ -42,18 +44,18 @@ impl HnswIndex<'_> {
         }
         let sample = Sample::of(self);
         let most = EFFORTS[EFFORTS.len() - 1];
-        let (self_recall, ceiling) = sample.shares(self, Effort { ef: most, rescored: most });
-        let enough = |rescored: &usize| {
-            let (_, recall) = sample.shares(self, Effort { ef: most, rescored: *rescored });
-            recall >= ceiling - CODE_LOSS
-        };
+        let hardest = Effort { ef: most, rescored: most };
+        let (self_recall, ceiling) = sample.shares(self, hardest, CODE_TIE);
+        let best = sample.shares(self, hardest, TIE).1;
+        let recall = |effort| sample.shares(self, effort, TIE).1;
+        let enough = |rescored: &usize| recall(Effort { ef: most, rescored: *rescored }) >= best - CODE_LOSS;
         let rescored = RESCORED.into_iter().find(enough).unwrap_or(most);
-        let recall = |ef| (ef, sample.shares(self, Effort { ef, rescored }).1);
         Proof {
             reached: reached.iter().filter(|&&reached| reached).count(),
             self_recall,
+            ceiling,
             rescored,
-            recall: EFFORTS.into_iter().map(recall).collect(),
+            recall: EFFORTS.into_iter().map(|ef| (ef, recall(Effort { ef, rescored }))).collect(),
         }
     }
 }
@@ -78,19 +80,20 @@ impl Sample {
         Self { rows, queries, truth }
     }
 
-    /// Shares of vectors that find themselves, and of true neighbours that are found.
-    fn shares(&self, index: &HnswIndex<'_>, effort: Effort) -> (f64, f64) {
+    /// Shares of vectors that find themselves, and of true neighbours that are found; similarities that differ by less than
+    /// `tie` are equal.
+    fn shares(&self, index: &HnswIndex<'_>, effort: Effort, tie: f32) -> (f64, f64) {
         let found = index.search_many(&self.queries, NEIGHBOURS + 1, effort);
         let (mut own, mut right, mut expected) = (0, 0, 0);
         for ((found, truth), &row) in found.iter().zip(&self.truth).zip(&self.rows) {
             let best = |found: &[Neighbour]| found.first().map_or(f32::NEG_INFINITY, |best| best.similarity);
-            own += usize::from(best(found) >= best(truth) - SELF_TIE);
+            own += usize::from(best(found) >= best(truth) - tie);
             let others = |found: &[Neighbour]| -> Vec<f32> {
                 let others = found.iter().filter(|found| found.row != row);
                 others.map(|found| found.similarity).take(NEIGHBOURS).collect()
             };
             let truth = others(truth);
-            let bar = truth.last().map_or(f32::INFINITY, |least| least - TIE);
+            let bar = truth.last().map_or(f32::INFINITY, |least| least - tie);
             right += others(found).iter().filter(|&&similarity| similarity >= bar).count();
             expected += truth.len();
         }
