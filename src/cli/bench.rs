@@ -50,8 +50,8 @@ pub(crate) struct AnnArguments {
     /// --k]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     ef: Vec<u32>,
-    /// The best of them that are scored by their vectors: a point each with every --ef [default: half of --ef, and --k at
-    /// least]
+    /// The best of them that are scored by their vectors: a point each with every --ef [default: 24 and a
+    /// sixteenth of --ef]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rescored: Vec<u32>,
     /// Half the number of links of a graph's node
@@ -161,7 +161,7 @@ fn efforts(arguments: &AnnArguments) -> Result<Vec<Effort>, Failure> {
         }
     }
     let with = |&ef: &usize| match rescored.is_empty() {
-        true => vec![Effort { ef, rescored: (ef / 2).max(k) }],
+        true => vec![Effort::of(ef)],
         false => rescored.iter().map(|&rescored| Effort { ef, rescored }).collect(),
     };
     Ok(each_once(&efs.iter().flat_map(with).collect::<Vec<_>>(), |effort| (effort.ef, effort.rescored)))

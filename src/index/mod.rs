@@ -25,9 +25,16 @@ pub struct Effort {
     pub rescored: usize,
 }
 
+impl Effort {
+    /// With as many nodes scored by their vectors as real tokens need at this `ef`.
+    pub fn of(ef: usize) -> Self {
+        Self { ef, rescored: 24 + ef / 16 }
+    }
+}
+
 impl Default for Effort {
     fn default() -> Self {
-        Self { ef: 64, rescored: 32 }
+        Self::of(64)
     }
 }
 
