@@ -93,11 +93,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         made_by,
         preparation.spec,
     ))?;
+    for segment in &manifest.segments {
+        let Some(graph) = &segment.graph else { continue };
+        let recall: Vec<String> = graph
+            .recall
+            .iter()
+            .map(|point| format!("{:.3} at ef {}", point.recall_at_10, point.ef))
+            .collect();
+        output::line(&format!(
+            "graph        of segment {}: {:.1} links a node; recall@10 {}",
+            segment.id,
+            graph.mean_degree,
+            recall.join(", ")
+        ))?;
+    }
     for (path, layout, bytes) in collection.segments().iter().flat_map(|segment| segment.files()) {
         output::line(&format!("file         {} {}", path.display(), output::bytes(bytes)))?;
         for section in &layout.sections {
             output::line(&format!(
-                "  {:<10} {} × {} {} at byte {}",
+                "  {:<11} {} × {} {} at byte {}",
                 section.name,
                 output::count(section.rows),
                 section.cols,
