@@ -29,6 +29,8 @@ impl Default for HnswParameters {
 impl HnswParameters {
     /// What `m` may be.
     pub const M: RangeInclusive<usize> = 2..=128;
+    /// Numbers in a vector at most: squared distances of codes are whole numbers of 32 bits.
+    pub const MOST_DIM: usize = 16_384;
     /// What `ef_construction` may be.
     pub const EF_CONSTRUCTION: RangeInclusive<usize> = 4..=10_000;
 
