@@ -13,6 +13,9 @@ use super::points::Points;
 use super::search::{Layer, NO_LINK};
 use crate::index::Vectors;
 
+/// Upper layers at most: each has half the nodes of the one below or fewer.
+const MOST_LAYERS: usize = 32;
+
 /// A graph over the codes of vectors. Nodes are in an order of their own, neighbours close together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph<'a> {
@@ -110,7 +113,8 @@ impl<'a> Graph<'a> {
         let sizes = || self.layer_sizes.iter().map(|&size| size as usize);
         dim > 0
             && self.codebook.mean.len() == dim
-            && self.degree > 0
+            && (1..=2 * HnswParameters::M.end()).contains(&self.degree)
+            && self.layer_sizes.len() <= MOST_LAYERS
             && nodes < NO_LINK as usize / 2
             && self.codes.len() == nodes * code_dim
             && self.links.len() == nodes * self.degree
