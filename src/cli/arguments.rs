@@ -47,6 +47,14 @@ pub(crate) struct GraphArguments {
     /// Kinds of index: hnsw builds a graph over the patches of each segment, exact scans them and is always there
     #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "hnsw,exact", value_parser = INDEX_KINDS.map(|kind| kind.name))]
     pub index: Vec<String>,
+    #[command(flatten)]
+    pub shape: GraphShape,
+}
+
+/// How a graph is made.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub(crate) struct GraphShape {
     /// Half the links that a node of a graph has room for: more find more, and take more memory
     #[arg(long, value_name = "N", default_value_t = HnswParameters::default().m as u16, value_parser = clap::value_parser!(u16).range(*HnswParameters::M.start() as i64..=*HnswParameters::M.end() as i64))]
     pub m: u16,
@@ -59,11 +67,18 @@ impl GraphArguments {
     /// The graph to build; none where only exact is asked for.
     pub fn parameters(&self) -> Option<HnswParameters> {
         let wants_graph = self.index.iter().any(|kind| kind == "hnsw");
-        wants_graph.then(|| HnswParameters {
+        wants_graph.then(|| self.shape.parameters())
+    }
+}
+
+impl GraphShape {
+    /// The graph.
+    pub fn parameters(&self) -> HnswParameters {
+        HnswParameters {
             m: usize::from(self.m),
             ef_construction: usize::from(self.ef_construction),
             ..HnswParameters::default()
-        })
+        }
     }
 }
 

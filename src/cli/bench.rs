@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Outcome;
+use super::arguments::GraphShape;
 use super::failure::Failure;
 use super::output;
 use super::target::{PAGE_START, check_target, command_line};
@@ -54,12 +55,8 @@ pub(crate) struct AnnArguments {
     /// sixteenth of --ef]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rescored: Vec<u32>,
-    /// Half the number of links of a graph's node
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=256))]
-    m: u32,
-    /// Nodes that are looked at for the neighbours of one while a graph is built
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    ef_construction: u32,
+    #[command(flatten)]
+    shape: GraphShape,
     /// Neighbours asked for
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     k: u32,
@@ -105,12 +102,7 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
     let options = AnnOptions {
         indexes: each_once(&arguments.indexes, |kind| kind.name),
         efforts: efforts(arguments)?,
-        parameters: HnswParameters {
-            m: arguments.m as usize,
-            ef_construction: arguments.ef_construction as usize,
-            seed: arguments.seed,
-            ..HnswParameters::default()
-        },
+        parameters: HnswParameters { seed: arguments.seed, ..arguments.shape.parameters() },
         k: arguments.k as usize,
         threads: each_once(&arguments.threads, |&threads| threads),
         rounds: arguments.rounds.into(),
@@ -161,7 +153,10 @@ fn efforts(arguments: &AnnArguments) -> Result<Vec<Effort>, Failure> {
         }
     }
     let with = |&ef: &usize| match rescored.is_empty() {
-        true => vec![Effort::of(ef)],
+        true => {
+            let effort = Effort::of(ef);
+            vec![Effort { rescored: effort.rescored.max(k), ..effort }]
+        }
         false => rescored.iter().map(|&rescored| Effort { ef, rescored }).collect(),
     };
     Ok(each_once(&efs.iter().flat_map(with).collect::<Vec<_>>(), |effort| (effort.ef, effort.rescored)))

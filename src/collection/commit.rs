@@ -204,7 +204,8 @@ impl Draft {
     /// work is in it, and may go.
     ///
     /// # Errors
-    /// A graph that does not find its own vectors, or the system's refusal; the last commit is then still there, and so is the unfinished work.
+    /// A graph that is worth nothing, or the system's refusal; the last commit is then still there, and so is the unfinished
+    /// work.
     pub fn publish(self, manifest: &Manifest, finished: bool) -> Result<(), CollectionError> {
         let manifest = &graphs::complete(&self, manifest)?;
         let bytes = manifest.to_bytes();

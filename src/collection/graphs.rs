@@ -12,12 +12,11 @@ const LEAST_SELF_RECALL: f64 = 0.95;
 /// The same for the true neighbours that they find.
 const LEAST_RECALL: f64 = 0.9;
 
-/// `manifest` with a graph for each segment that has vectors, where it asks for graphs. Vectors of different lengths are only
-/// scanned: those nearest to a vector are not the ones of the greatest product with it. So are very long ones.
+/// `manifest` with a graph for each segment that has vectors, where it asks for graphs and they serve its vectors.
 pub(super) fn complete(draft: &Draft, manifest: &Manifest) -> Result<Manifest, CollectionError> {
     let mut manifest = manifest.clone();
     let (metric, _) = meaning(draft.path(), &manifest)?;
-    let suits = metric.normalise && manifest.dim as usize <= HnswParameters::MOST_DIM;
+    let suits = HnswParameters::suits(metric, manifest.dim as usize);
     if let Some(plan) = manifest.graph.as_ref().filter(|_| suits) {
         let parameters = parameters(draft, plan)?;
         for at in 0..manifest.segments.len() {

@@ -172,7 +172,8 @@ impl Workshop<'_> {
             Segment::verify(&folder, mended, rows, dim, Depth::Quick).into_iter().next()
         };
         // A graph is made anew when the repair is published. Sound files may still not belong together.
-        let graph = FileRole::Graph.entry(&mended).and(fault(FileRole::Graph).or_else(|| unusable(&mended)));
+        let graph = FileRole::Graph.entry(&mended);
+        let graph = graph.and_then(|_| fault(FileRole::Graph).or_else(|| unusable(&mended)));
         if let Some(error) = graph {
             self.drop_file(&folder, &mut mended, FileRole::Graph)?;
             FileRole::drop_graph(&mut mended);

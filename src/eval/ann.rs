@@ -14,7 +14,7 @@ use super::machine::with_peak;
 use super::measures::{median, pareto, percentile};
 use super::{AnnData, AnnPoint, AnnReport, EvalError, IndexReport, Machine, TieRule, Truth};
 use crate::collection::CREATED_BY;
-use crate::index::{Effort, ExactIndex, HnswParameters, IndexKind, Neighbour, PatchIndex, Vectors};
+use crate::index::{Effort, ExactIndex, Graph, HnswParameters, IndexKind, Neighbour, PatchIndex, Vectors};
 use crate::segment::write_container;
 use crate::storage::{self, Map};
 
@@ -24,8 +24,6 @@ pub const EXACT_QUERIES: usize = 100;
 const WARM_UP_QUERIES: usize = 16;
 /// What takes less is timed badly.
 const LEAST_ROUND: Duration = Duration::from_millis(100);
-/// Kind of the files that indexes are written to.
-const FILE_KIND: &str = "graph";
 
 /// What is measured.
 #[derive(Clone)]
@@ -208,7 +206,7 @@ impl Stored {
         let file =
             ScratchFile(options.scratch.join(format!("patchdex-bench-{}-{}", std::process::id(), kind.name)));
         write_container(&file.0, |file| {
-            let mut writer = ContainerWriter::new(file as &mut dyn Write, FILE_KIND, CREATED_BY)?;
+            let mut writer = ContainerWriter::new(file as &mut dyn Write, Graph::KIND, CREATED_BY)?;
             index.write(&mut writer)?;
             writer.finish().map(|_| ())
         })?;
@@ -235,7 +233,7 @@ impl Stored {
 
 fn opened(path: &Path) -> Result<(Map, Layout), EvalError> {
     let map = Map::open(path)?;
-    let layout = Layout::parse(&map, FILE_KIND)
+    let layout = Layout::parse(&map, Graph::KIND)
         .map_err(|source| EvalError::Format { path: path.to_owned(), source })?;
     Ok((map, layout))
 }

@@ -2,22 +2,15 @@
 
 use std::collections::HashSet;
 
+use crate::core::SplitMix64;
+
 /// `count` different numbers below `rows`, in an order that `seed` chooses too. At most half of them may be drawn.
 pub(super) fn drawn(rows: usize, count: usize, seed: u64) -> Vec<usize> {
     assert!(count <= rows / 2, "at most half of the rows are drawn");
     let mut seen = HashSet::with_capacity(count);
-    let mut state = seed;
-    let numbers =
-        std::iter::repeat_with(|| ((u128::from(split_mix(&mut state)) * rows as u128) >> 64) as usize);
+    let mut random = SplitMix64(seed);
+    let numbers = std::iter::repeat_with(|| ((u128::from(random.next_u64()) * rows as u128) >> 64) as usize);
     numbers.filter(|&row| seen.insert(row)).take(count).collect()
-}
-
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mixed = (*state ^ *state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ mixed >> 31
 }
 
 #[cfg(test)]

@@ -44,11 +44,15 @@ impl VectorFormat {
     /// An ending that no format has; the message lists those that one has.
     pub fn of(path: &Path) -> Result<&'static Self, ExchangeError> {
         let extension = path.extension().unwrap_or_default();
-        let unknown = || ExchangeError::UnknownFormat {
-            path: path.to_owned(),
-            known: FORMATS.each_ref().map(|format| format!(".{}", format.extension)).join(", "),
-        };
-        FORMATS.iter().find(|format| extension.eq_ignore_ascii_case(format.extension)).ok_or_else(unknown)
+        let found = FORMATS.iter().find(|format| extension.eq_ignore_ascii_case(format.extension));
+        found.ok_or_else(|| Self::unknown(path, &[]))
+    }
+
+    /// The error for a file that is of none of these formats, where endings in `more` would do as well.
+    pub fn unknown(path: &Path, more: &[&str]) -> ExchangeError {
+        let known = FORMATS.iter().map(|format| format.extension).chain(more.iter().copied());
+        let known = known.map(|extension| format!(".{extension}")).collect::<Vec<_>>().join(", ");
+        ExchangeError::UnknownFormat { path: path.to_owned(), known }
     }
 }
 

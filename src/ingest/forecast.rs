@@ -10,6 +10,7 @@ use super::{IndexOptions, IngestError, SourceFile, Sources, View, any_image, spo
 use crate::collection::{PreparationChoice, bytes_of_path};
 use crate::core::Bbox;
 use crate::dims::Source;
+use crate::index::HnswParameters;
 use crate::model::{Model, tensor};
 use crate::picture::{self, Header, Picture};
 
@@ -71,7 +72,7 @@ pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Res
     };
     let row_bytes = options.vectors.row_bytes(dim) as u64;
     let raw_bytes = model.spec.hidden_size as u64 * 4;
-    let graph = options.graph.as_ref().filter(|_| options.metric.normalise);
+    let graph = options.graph.as_ref().filter(|_| HnswParameters::suits(options.metric, dim));
     let graph_bytes = graph.map_or(0, |graph| graph.node_bytes(dim) as u64);
     let raw = spools_raw(options, choice.fixed());
     Ok(Forecast {

@@ -18,9 +18,8 @@ use crate::segment::Segment;
 /// Queries that are compared with a block of rows while it is in the cache; so many lists of the best are in memory.
 const BATCH_QUERIES: usize = 256;
 
-/// With this many vectors in scope or fewer, looking at all of them is faster than a walk past those that are not: found
-/// by measuring. A walk takes as much longer as the share of vectors in scope is smaller, hence the
-/// square root of this times the number of vectors.
+/// A segment is scanned where the square of its vectors in scope is less than this times all its vectors: a scan takes time
+/// with their number, a walk past the others with the inverse of their share. An estimate from the speed of both.
 const EXACT_ROWS: usize = 4000;
 
 /// How hard graphs are searched.

@@ -1,7 +1,8 @@
 //! Recall against latency as a plot, and as a page with the table, the machine and the command that measured.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use super::page::Page;
 use super::plot::{PlotPoint, Series, recall_plot};
 use crate::eval::{AnnPoint, AnnReport, IndexReport};
 
@@ -14,30 +15,22 @@ pub fn ann_plot(report: &AnnReport) -> String {
 
 /// One self-contained HTML page.
 pub fn ann_page(report: &AnnReport, version: &str, command: &str) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "patchdex: recall against latency" }
-                style { (PreEscaped(STYLE)) }
+    let page = Page {
+        title: "recall against latency",
+        style: STYLE,
+        script: None,
+        lead: html! { "Recall against latency on " b { (report.data.path) } },
+        content: html! {
+            main {
+                section.figure { (plot(report)) }
+                (facts(report))
+                (table(report))
             }
-            body {
-                header {
-                    h1 { "patchdex" }
-                    p { "Recall against latency on " b { (report.data.path) } }
-                }
-                main {
-                    section.figure { (plot(report)) }
-                    (facts(report))
-                    (table(report))
-                }
-                footer { p { "patchdex " (version) } pre { (command) } }
-            }
-        }
+        },
+        version,
+        command,
     };
-    page.into_string()
+    page.into_html()
 }
 
 fn plot(report: &AnnReport) -> Markup {

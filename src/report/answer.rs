@@ -3,9 +3,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::heat::{self, Range};
+use super::page::Page;
 use crate::core::{Bbox, Hit, Match};
 use crate::picture::{Filter, Picture};
 use crate::query::{Answer, Evidence};
@@ -42,37 +43,28 @@ pub struct PageInput<'a> {
 pub fn answer_page(input: &PageInput<'_>) -> String {
     let answer = input.answer;
     let range = Range::of(&answer.evidence);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "patchdex: " (answer.query.image) }
-                style { (PreEscaped(STYLE)) }
+    let page = Page {
+        title: &answer.query.image,
+        style: STYLE,
+        script: Some(SCRIPT),
+        lead: html! { "Where " b { (answer.query.image) } " is found in " b { (input.collection) } },
+        content: html! {
+            section.query aria-label="Query" {
+                (query_figure(input))
+                (facts(input))
             }
-            body {
-                header {
-                    h1 { "patchdex" }
-                    p { "Where " b { (answer.query.image) } " is found in " b { (input.collection) } }
+            (controls(range))
+            main {
+                @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
+                    (card(hit, evidence, range, input))
                 }
-                section.query aria-label="Query" {
-                    (query_figure(input))
-                    (facts(input))
-                }
-                (controls(range))
-                main {
-                    @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
-                        (card(hit, evidence, range, input))
-                    }
-                    @if answer.hits.is_empty() { p { "Nothing was found: there was no image to search" @if answer.plan.filter.is_some() { " that meets the condition" } "." } }
-                }
-                footer { p { "patchdex " (input.version) } pre { (input.command) } }
-                script { (PreEscaped(SCRIPT)) }
+                @if answer.hits.is_empty() { p { "Nothing was found: there was no image to search" @if answer.plan.filter.is_some() { " that meets the condition" } "." } }
             }
-        }
+        },
+        version: input.version,
+        command: input.command,
     };
-    page.into_string()
+    page.into_html()
 }
 
 fn query_figure(input: &PageInput<'_>) -> Markup {

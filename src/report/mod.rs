@@ -3,6 +3,7 @@
 mod ann;
 mod answer;
 mod heat;
+mod page;
 mod plot;
 
 pub use ann::{ann_page, ann_plot};

@@ -2,6 +2,8 @@
 
 use patchdex_format::{FileEntry, ImageTable, MetadataTable, SegmentEntry};
 
+use crate::index::Graph;
+
 /// What a file of a segment is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileRole {
@@ -38,7 +40,7 @@ impl FileRole {
             Self::Images => ImageTable::KIND,
             Self::Vectors | Self::Raw => "vectors",
             Self::Metadata => MetadataTable::KIND,
-            Self::Graph => "graph",
+            Self::Graph => Graph::KIND,
         }
     }
 

@@ -21,14 +21,6 @@ pub enum TransferError {
     /// The system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The ending of the name is that of no format.
-    #[error("{}: no format has this ending; name the file with one of {known}", path.display())]
-    UnknownFormat {
-        /// The file.
-        path: PathBuf,
-        /// The endings.
-        known: String,
-    },
     /// The name is taken.
     #[error("{} exists; choose another name, or give --force to replace it, nothing was written", path.display())]
     Exists {

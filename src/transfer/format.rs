@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::TransferError;
-use crate::exchange::{FORMATS, PARQUET, VectorFormat};
+use crate::exchange::{PARQUET, VectorFormat};
 
 /// Ending of the name of a COCO file.
 const COCO: &str = "json";
@@ -25,10 +25,7 @@ impl FileFormat {
     /// # Errors
     /// An ending that no format has; the message lists those that one has.
     pub fn written(path: &Path) -> Result<Self, TransferError> {
-        Self::of(path).ok_or_else(|| TransferError::UnknownFormat {
-            path: path.to_owned(),
-            known: known(&[PARQUET, COCO]),
-        })
+        Self::of(path).ok_or_else(|| VectorFormat::unknown(path, &[PARQUET, COCO]).into())
     }
 
     /// What can be read from `path`.
@@ -36,9 +33,8 @@ impl FileFormat {
     /// # Errors
     /// An ending that no format with vectors has.
     pub fn read(path: &Path) -> Result<Self, TransferError> {
-        Self::of(path)
-            .filter(|format| *format != Self::Coco)
-            .ok_or_else(|| TransferError::UnknownFormat { path: path.to_owned(), known: known(&[PARQUET]) })
+        let found = Self::of(path).filter(|format| *format != Self::Coco);
+        found.ok_or_else(|| VectorFormat::unknown(path, &[PARQUET]).into())
     }
 
     /// Name for people and programs: the ending.
@@ -58,11 +54,6 @@ impl FileFormat {
             () => VectorFormat::of(path).ok().map(Self::Vectors),
         }
     }
-}
-
-fn known(more: &[&str]) -> String {
-    let all = FORMATS.iter().map(|format| format.extension).chain(more.iter().copied());
-    all.map(|extension| format!(".{extension}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

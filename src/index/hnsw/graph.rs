@@ -11,6 +11,7 @@ use super::layers::{HnswParameters, Layers};
 use super::order::breadth_first;
 use super::points::Points;
 use super::search::{Layer, NO_LINK};
+use crate::core::SplitMix64;
 use crate::index::Vectors;
 
 /// Upper layers at most: each has half the nodes of the one below or fewer.
@@ -80,6 +81,9 @@ impl Graph<'static> {
 }
 
 impl<'a> Graph<'a> {
+    /// The container kind of a graph's file.
+    pub const KIND: &'static str = "graph";
+
     /// The graph in the bytes of a file, in place. Small sections are read, the others are not.
     ///
     /// # Errors
@@ -179,15 +183,12 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Numbers up to `count` in an order that `seed` chooses (Fisher and Yates; random numbers by SplitMix64).
+/// Numbers up to `count` in an order that `seed` chooses (Fisher and Yates).
 fn shuffled(count: usize, seed: u64) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..count as u32).collect();
-    let mut state = seed;
+    let mut random = SplitMix64(seed);
     for at in (1..count).rev() {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        rows.swap(at, ((mixed ^ mixed >> 31) % (at as u64 + 1)) as usize);
+        rows.swap(at, (random.next_u64() % (at as u64 + 1)) as usize);
     }
     rows
 }

@@ -20,7 +20,7 @@ pub struct HnswIndex<'a> {
     pub dim: usize,
 }
 
-/// What a thread's searches need of memory: after the first they allocate no more than their answers.
+/// What a thread's walks need of memory: after the first they allocate nothing.
 #[derive(Default)]
 struct Searcher {
     walker: Walker,

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::batch;
 use super::points::Points;
+use crate::metric::Metric;
 use crate::metric::kernels::CODE_LANES;
 
 /// How a graph is made.
@@ -30,9 +31,15 @@ impl HnswParameters {
     /// What `m` may be.
     pub const M: RangeInclusive<usize> = 2..=128;
     /// Numbers in a vector at most: squared distances of codes are whole numbers of 32 bits.
-    pub const MOST_DIM: usize = 16_384;
+    const MOST_DIM: usize = 16_384;
     /// What `ef_construction` may be.
     pub const EF_CONSTRUCTION: RangeInclusive<usize> = 4..=10_000;
+
+    /// Whether a graph serves vectors of `dim` numbers. Of different lengths, those nearest to a vector are not the ones of the
+    /// greatest product with it.
+    pub fn suits(metric: Metric, dim: usize) -> bool {
+        metric.normalise && dim <= Self::MOST_DIM
+    }
 
     /// Bytes of a node over vectors of `dim` numbers: code, links, row, and its share of the upper layers.
     pub fn node_bytes(&self, dim: usize) -> usize {

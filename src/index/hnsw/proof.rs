@@ -45,9 +45,10 @@ impl HnswIndex<'_> {
         let sample = Sample::of(self);
         let most = EFFORTS[EFFORTS.len() - 1];
         let hardest = Effort { ef: most, rescored: most };
-        let (self_recall, ceiling) = sample.shares(self, hardest, CODE_TIE);
-        let best = sample.shares(self, hardest, TIE).1;
-        let recall = |effort| sample.shares(self, effort, TIE).1;
+        let found = sample.found(self, hardest);
+        let (self_recall, ceiling) = sample.shares(&found, CODE_TIE);
+        let best = sample.shares(&found, TIE).1;
+        let recall = |effort| sample.shares(&sample.found(self, effort), TIE).1;
         let enough = |rescored: &usize| recall(Effort { ef: most, rescored: *rescored }) >= best - CODE_LOSS;
         let rescored = RESCORED.into_iter().find(enough).unwrap_or(most);
         Proof {
@@ -80,10 +81,14 @@ impl Sample {
         Self { rows, queries, truth }
     }
 
+    /// What the graph finds.
+    fn found(&self, index: &HnswIndex<'_>, effort: Effort) -> Vec<Vec<Neighbour>> {
+        index.search_many(&self.queries, NEIGHBOURS + 1, effort)
+    }
+
     /// Shares of vectors that find themselves, and of true neighbours that are found; similarities that differ by less than
     /// `tie` are equal.
-    fn shares(&self, index: &HnswIndex<'_>, effort: Effort, tie: f32) -> (f64, f64) {
-        let found = index.search_many(&self.queries, NEIGHBOURS + 1, effort);
+    fn shares(&self, found: &[Vec<Neighbour>], tie: f32) -> (f64, f64) {
         let (mut own, mut right, mut expected) = (0, 0, 0);
         for ((found, truth), &row) in found.iter().zip(&self.truth).zip(&self.rows) {
             let best = |found: &[Neighbour]| found.first().map_or(f32::NEG_INFINITY, |best| best.similarity);

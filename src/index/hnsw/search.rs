@@ -14,7 +14,7 @@ pub(super) const NO_LINK: u32 = u32::MAX;
 pub(super) struct Layer<'a> {
     /// Nodes × numbers of a code.
     pub codes: &'a [i8],
-    /// Nodes × `degree`, nearest first, filled up with [`NO_LINK`].
+    /// Nodes × `degree`, filled up with [`NO_LINK`].
     pub links: &'a [u32],
     /// Links that a node has room for.
     pub degree: usize,

@@ -12,7 +12,7 @@ use half::f16;
 
 /// One instruction set's kernels.
 pub struct Kernels {
-    /// `scalar`, `avx2`, `avx512`.
+    /// `scalar`, `avx2`, `avx512`, `avx512-vnni`.
     pub name: &'static str,
     /// Scores over `f32` rows.
     pub dot_f32: fn(query: &[f32], rows: &[f32], scores: &mut [f32]),
