@@ -15,7 +15,7 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use half::f16;
-use patchdex::index::{Effort, ExactIndex, PatchIndex, Vectors, similarities};
+use patchdex::index::{DEFAULT_EF, ExactIndex, PatchIndex, Vectors, similarities};
 use patchdex::metric::Kernels;
 use rayon::prelude::*;
 
@@ -81,7 +81,7 @@ fn bandwidth() {
             let index = ExactIndex { vectors, dim: DIM };
             let (pool, query) = (&pool, &query);
             sides.push(Box::new(move || {
-                ratio::timed(|| pool.install(|| index.search(query, NEIGHBOURS, Effort::default())))
+                ratio::timed(|| pool.install(|| index.search(query, NEIGHBOURS, DEFAULT_EF)))
             }));
         }
         let mut sides: Vec<&mut dyn FnMut() -> Duration> =

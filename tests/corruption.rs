@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytemuck::Zeroable;
 use patchdex::collection::{Collection, verify};
 use patchdex::core::{Fault, Kind};
-use patchdex::index::{Effort, ExactIndex, HnswIndex, PatchIndex, RowSet};
+use patchdex::index::{DEFAULT_EF, ExactIndex, HnswIndex, PatchIndex, RowSet};
 use patchdex::segment::Depth;
 use patchdex_format::{
     ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, ImageTable, Layout, Manifest,
@@ -154,12 +154,12 @@ fn reading(folder: &Path) -> Vec<String> {
         }
         let (vectors, dim) = (segment.vectors(), segment.dim());
         let query: Vec<f32> = (0..dim).map(|at| (at as f32).sin()).collect();
-        let top = ExactIndex { vectors, dim }.search(&query, 3, Effort::default());
+        let top = ExactIndex { vectors, dim }.search(&query, 3, DEFAULT_EF);
         let walked = segment.graph().map(|graph| HnswIndex { graph, vectors, dim });
         let walked = walked.map_or(Vec::new(), |index| {
             let half = RowSet::of(std::slice::from_ref(&(0..segment.patch_count() / 2)));
-            let among = index.search_among(&query, 3, Effort::default(), Some(&half));
-            [index.search(&query, 3, Effort::default()), among].concat()
+            let among = index.search_among(&query, 3, DEFAULT_EF, Some(&half));
+            [index.search(&query, 3, DEFAULT_EF), among].concat()
         });
         assert!(top.iter().chain(&walked).all(|neighbour| neighbour.row < segment.patch_count() as u64));
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use patchdex::collection::{Collection, verify};
-use patchdex::index::{Effort, ExactIndex, HnswIndex, PatchIndex};
+use patchdex::index::{DEFAULT_EF, ExactIndex, HnswIndex, PatchIndex};
 use patchdex::metric::METRICS;
 use patchdex::segment::{Depth, FileRole, Segment};
 use patchdex_format::{Element, FORMAT_VERSION, OLDEST_VERSION};
@@ -95,7 +95,7 @@ fn search(segment: &Segment, row: usize, k: usize) -> Vec<(u64, f32)> {
     let (vectors, dim) = (segment.vectors(), segment.dim());
     let mut query = vec![0.0; dim];
     vectors.widen(dim, row, &mut query);
-    let found = ExactIndex { vectors, dim }.search(&query, k, Effort::default());
+    let found = ExactIndex { vectors, dim }.search(&query, k, DEFAULT_EF);
     found.iter().map(|neighbour| (neighbour.row, neighbour.similarity)).collect()
 }
 
@@ -174,11 +174,7 @@ fn graphs_find_what_the_scan_finds() {
             for row in 0..segment.patch_count() {
                 let mut query = vec![0.0; dim];
                 vectors.widen(dim, row, &mut query);
-                let found = index.search(
-                    &query,
-                    3,
-                    Effort { ef: segment.patch_count(), rescored: segment.patch_count() },
-                );
+                let found = index.search(&query, 3, segment.patch_count());
                 let found: Vec<_> = found.iter().map(|found| (found.row, found.similarity)).collect();
                 assert_eq!(found, search(segment, row, 3), "{}, row {row}", path.display());
             }

@@ -17,7 +17,7 @@ use patchdex::collection::{
     Collection, CollectionError, CompactOptions, Selection, compact, merge, prepare, remove,
 };
 use patchdex::dims::{Preparation, Source};
-use patchdex::index::{Effort, ExactIndex, PatchIndex, RowKind, Vectors};
+use patchdex::index::{DEFAULT_EF, ExactIndex, PatchIndex, RowKind, Vectors};
 use patchdex::ingest::{Addition, IndexOptions, IngestError, MetadataFile, Sources, Status, add};
 use patchdex::metric::METRICS;
 use patchdex::segment::{FileRole, RowEncoding};
@@ -157,8 +157,7 @@ fn search(collection: &Collection, query: &[f32]) -> Vec<Found> {
             }
         }
         let (vectors, dim) = (segment.vectors(), segment.dim());
-        let all =
-            ExactIndex { vectors, dim }.search(asked(query, dim), segment.patch_count(), Effort::default());
+        let all = ExactIndex { vectors, dim }.search(asked(query, dim), segment.patch_count(), DEFAULT_EF);
         for neighbour in all {
             let owners = owners.get(&neighbour.row).into_iter().flatten();
             found.extend(owners.map(|(path, number)| (neighbour.similarity, path.clone(), *number)));

@@ -129,8 +129,6 @@ pub struct GraphProof {
     pub mean_degree: f64,
     /// Share of sampled vectors that find a vector as similar to them as they are themselves.
     pub self_recall: f64,
-    /// The best of the nodes found, as codes tell, that must be scored by their vectors.
-    pub rescored: u32,
     /// In order of their `ef`.
     pub recall: Vec<RecallPoint>,
 }

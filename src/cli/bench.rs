@@ -13,7 +13,7 @@ use super::output;
 use super::target::{PAGE_START, check_target, command_line};
 use crate::core::Kind;
 use crate::eval::{AnnData, AnnOptions, AnnReport, AnnStep, LoadOptions, Queries, run_ann};
-use crate::index::{Effort, HnswParameters, INDEX_KINDS, IndexKind, RowKind};
+use crate::index::{HnswParameters, INDEX_KINDS, IndexKind, RowKind};
 use crate::metric::{METRICS, Metric};
 use crate::report::{ann_page, ann_plot};
 use crate::storage;
@@ -51,10 +51,6 @@ pub(crate) struct AnnArguments {
     /// --k]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     ef: Vec<u32>,
-    /// The best of them that are scored by their vectors: a point each with every --ef [default: 24 and a
-    /// sixteenth of --ef]
-    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rescored: Vec<u32>,
     #[command(flatten)]
     shape: GraphShape,
     /// Neighbours asked for
@@ -101,7 +97,7 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
     let scratch = std::env::temp_dir();
     let options = AnnOptions {
         indexes: each_once(&arguments.indexes, |kind| kind.name),
-        efforts: efforts(arguments)?,
+        efs: efs(arguments)?,
         parameters: HnswParameters { seed: arguments.seed, ..arguments.shape.parameters() },
         k: arguments.k as usize,
         threads: each_once(&arguments.threads, |&threads| threads),
@@ -137,29 +133,20 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
     }
 }
 
-/// The efforts of all points, each once.
-fn efforts(arguments: &AnnArguments) -> Result<Vec<Effort>, Failure> {
+/// The values of `ef` of all points, each once.
+fn efs(arguments: &AnnArguments) -> Result<Vec<usize>, Failure> {
     let k = arguments.k as usize;
-    let named = |values: &[u32]| values.iter().map(|&value| value as usize).collect::<Vec<_>>();
-    let efs = match arguments.ef.is_empty() {
+    let efs: Vec<usize> = match arguments.ef.is_empty() {
         true => EF_TENTHS.map(|tenths| k * tenths / 10).to_vec(),
-        false => named(&arguments.ef),
+        false => arguments.ef.iter().map(|&ef| ef as usize).collect(),
     };
-    let rescored = named(&arguments.rescored);
-    for (option, values) in [("--ef", &efs), ("--rescored", &rescored)] {
-        if let Some(less) = values.iter().find(|&&value| value < k) {
-            let message = format!("{option} {less} is less than --k {k}: so many could not be found");
-            return Err(Failure::new(Kind::Invalid, message));
+    match efs.iter().find(|&&ef| ef < k) {
+        Some(less) => {
+            let message = format!("--ef {less} is less than --k {k}: so many could not be found");
+            Err(Failure::new(Kind::Invalid, message))
         }
+        None => Ok(each_once(&efs, |&ef| ef)),
     }
-    let with = |&ef: &usize| match rescored.is_empty() {
-        true => {
-            let effort = Effort::of(ef);
-            vec![Effort { rescored: effort.rescored.max(k), ..effort }]
-        }
-        false => rescored.iter().map(|&rescored| Effort { ef, rescored }).collect(),
-    };
-    Ok(each_once(&efs.iter().flat_map(with).collect::<Vec<_>>(), |effort| (effort.ef, effort.rescored)))
 }
 
 /// `values` in their order, the first of each `key`.
@@ -215,19 +202,18 @@ fn print_table(report: &AnnReport) -> Result<(), Failure> {
     output::line(&head)?;
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     output::line(&format!(
-        "{bold}  index  threads      ef  rescored  recall@{:<5}     queries/s   p50 µs   p95 µs   p99 µs{plain}",
+        "{bold}  index  threads      ef  recall@{:<5}     queries/s   p50 µs   p95 µs   p99 µs{plain}",
         report.k
     ))?;
     for point in &report.points {
         let number = |value: Option<usize>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let time = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
         output::line(&format!(
-            "{} {:<6} {:>7} {:>7} {:>9} {:>13.4} {:>13.0} {:>8} {:>8} {:>8}",
+            "{} {:<6} {:>7} {:>7} {:>13.4} {:>13.0} {:>8} {:>8} {:>8}",
             if point.pareto { '*' } else { ' ' },
             point.index,
             point.threads,
-            number(point.effort.map(|effort| effort.ef)),
-            number(point.effort.map(|effort| effort.rescored)),
+            number(point.ef),
             point.recall,
             point.qps,
             time(point.p50_us),

@@ -7,7 +7,7 @@ use super::{CREATED_BY, CollectionError, Draft, meaning};
 use crate::index::{Graph, GraphBuilder, HnswIndex, HnswParameters, Proof};
 use crate::segment::{FileRole, Segment, file_entry, write_container};
 
-/// A graph is refused when fewer of the sampled vectors find themselves with the greatest effort.
+/// A graph is refused when fewer of the sampled vectors find themselves with the greatest `ef`.
 const LEAST_SELF_RECALL: f64 = 0.95;
 /// The same for the true neighbours that they find.
 const LEAST_RECALL: f64 = 0.9;
@@ -104,7 +104,6 @@ fn recorded(index: &HnswIndex<'_>, proof: &Proof) -> GraphProof {
     GraphProof {
         mean_degree: rounded(index.graph.mean_degree()),
         self_recall: rounded(proof.self_recall),
-        rescored: proof.rescored as u32,
         recall: proof.recall.iter().map(point).collect(),
     }
 }

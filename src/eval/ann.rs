@@ -14,7 +14,9 @@ use super::machine::with_peak;
 use super::measures::{median, pareto, percentile};
 use super::{AnnData, AnnPoint, AnnReport, EvalError, IndexReport, Machine, TieRule, Truth};
 use crate::collection::CREATED_BY;
-use crate::index::{Effort, ExactIndex, Graph, HnswParameters, IndexKind, Neighbour, PatchIndex, Vectors};
+use crate::index::{
+    DEFAULT_EF, ExactIndex, Graph, HnswParameters, IndexKind, Neighbour, PatchIndex, Vectors,
+};
 use crate::segment::write_container;
 use crate::storage::{self, Map};
 
@@ -30,8 +32,8 @@ const LEAST_ROUND: Duration = Duration::from_millis(100);
 pub struct AnnOptions<'a> {
     /// The kinds.
     pub indexes: Vec<&'static IndexKind>,
-    /// How hard approximate ones look: a point each.
-    pub efforts: Vec<Effort>,
+    /// Nodes that approximate ones keep in view: a point each.
+    pub efs: Vec<usize>,
     /// How graphs are made.
     pub parameters: HnswParameters,
     /// Neighbours asked for.
@@ -83,8 +85,8 @@ pub fn run_ann(
         .install(|| Truth::of(vectors, queries, dim, k, &mut |done| progress(AnnStep::Truth { done })));
     let asked =
         |is_exact: bool| if is_exact { &queries[..queries.len().min(EXACT_QUERIES * dim)] } else { queries };
-    let recall = |index: &dyn PatchIndex, is_exact: bool, effort: Effort| {
-        let search = |query| index.search(query, k, effort);
+    let recall = |index: &dyn PatchIndex, is_exact: bool, ef: usize| {
+        let search = |query| index.search(query, k, ef);
         let answers: Vec<Vec<Neighbour>> = asked(is_exact).par_chunks_exact(dim).map(search).collect();
         let [strict, loose] = truth.recall(&answers, [TieRule::BIG_ANN, TieRule::ANN_BENCHMARKS]);
         match is_exact && strict < 1.0 {
@@ -92,7 +94,7 @@ pub fn run_ann(
             false => Ok([strict, loose]),
         }
     };
-    builders.install(|| recall(&ExactIndex { vectors, dim }, true, Effort::default()))?;
+    builders.install(|| recall(&ExactIndex { vectors, dim }, true, DEFAULT_EF))?;
 
     let mut stored = Vec::with_capacity(options.indexes.len());
     for kind in &options.indexes {
@@ -110,12 +112,11 @@ pub fn run_ann(
 
     let mut points = Vec::new();
     for (kind, index) in options.indexes.iter().zip(&opened) {
-        let none = [Effort::default()];
-        let efforts = if kind.is_exact { &none[..] } else { &options.efforts };
-        for &effort in efforts {
-            let [strict, loose] = builders.install(|| recall(index.as_ref(), kind.is_exact, effort))?;
+        let efs = if kind.is_exact { &[DEFAULT_EF] } else { &options.efs[..] };
+        for &ef in efs {
+            let [strict, loose] = builders.install(|| recall(index.as_ref(), kind.is_exact, ef))?;
             for &threads in &options.threads {
-                let setting = Setting { kind, index: index.as_ref(), effort, threads };
+                let setting = Setting { kind, index: index.as_ref(), ef, threads };
                 points.push((setting, strict, loose, Vec::new()));
             }
         }
@@ -226,7 +227,7 @@ impl Stored {
         let start = Instant::now();
         let (map, layout) = opened(self.map.path())?;
         let index = index_in(self.kind, &map, &layout, vectors, query.len())?;
-        black_box(index.search(query, k, Effort::default()));
+        black_box(index.search(query, k, DEFAULT_EF));
         Ok(start.elapsed().as_secs_f64() * 1e3)
     }
 }
@@ -253,7 +254,7 @@ fn index_in<'a>(
 struct Setting<'a> {
     kind: &'static IndexKind,
     index: &'a dyn PatchIndex,
-    effort: Effort,
+    ef: usize,
     threads: usize,
 }
 
@@ -273,22 +274,20 @@ impl Setting<'_> {
         let mut passes = 0;
         let mut latencies_us = Vec::new();
         if self.threads > 1 {
-            black_box(self.index.search_many(warm_up, k, self.effort));
+            black_box(self.index.search_many(warm_up, k, self.ef));
         } else {
-            warm_up
-                .chunks_exact(dim)
-                .for_each(|query| drop(black_box(self.index.search(query, k, self.effort))));
+            warm_up.chunks_exact(dim).for_each(|query| drop(black_box(self.index.search(query, k, self.ef))));
         }
         let start = Instant::now();
         while passes == 0 || start.elapsed() < LEAST_ROUND {
             passes += 1;
             if self.threads > 1 {
-                black_box(self.index.search_many(queries, k, self.effort));
+                black_box(self.index.search_many(queries, k, self.ef));
                 continue;
             }
             latencies_us.extend(queries.chunks_exact(dim).map(|query| {
                 let start = Instant::now();
-                black_box(self.index.search(query, k, self.effort));
+                black_box(self.index.search(query, k, self.ef));
                 start.elapsed().as_secs_f64() * 1e6
             }));
         }
@@ -307,7 +306,7 @@ impl Setting<'_> {
         };
         AnnPoint {
             index: self.kind.name,
-            effort: (!self.kind.is_exact).then_some(self.effort),
+            ef: (!self.kind.is_exact).then_some(self.ef),
             threads: self.threads,
             queries,
             recall: f64::NAN,
@@ -343,7 +342,7 @@ mod tests {
         let data = AnnData::load(&path, &LoadOptions { queries, metric: None, rows: None }).unwrap();
         let options = AnnOptions {
             indexes: INDEX_KINDS.iter().collect(),
-            efforts: [10, 100].map(|ef| Effort { ef, rescored: ef }).to_vec(),
+            efs: vec![10, 100],
             parameters: HnswParameters::default(),
             k: 10,
             threads: vec![1, 2],
@@ -358,7 +357,7 @@ mod tests {
                 (0.3..=1.0).contains(&point.recall) && point.recall <= point.recall_ann_benchmarks,
                 "{point:?}"
             );
-            assert!(point.effort.is_some() || point.recall == 1.0, "{point:?}");
+            assert!(point.ef.is_some() || point.recall == 1.0, "{point:?}");
             assert!(
                 point.qps_min <= point.qps && point.qps <= point.qps_max && point.qps_min > 0.0,
                 "{point:?}"

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::{DataReport, Machine, Memory};
-use crate::index::{Effort, HnswParameters};
+use crate::index::HnswParameters;
 
 /// The figures of one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct AnnReport {
     pub build_threads: usize,
     /// Each kind of index.
     pub indexes: Vec<IndexReport>,
-    /// Each kind with each effort and number of threads.
+    /// Each kind with each `ef` and number of threads.
     pub points: Vec<AnnPoint>,
 }
 
@@ -49,8 +49,8 @@ pub struct IndexReport {
 pub struct AnnPoint {
     /// The kind of index.
     pub index: &'static str,
-    /// How hard it looked; none for an exact one.
-    pub effort: Option<Effort>,
+    /// Nodes that it kept in view; none for an exact one.
+    pub ef: Option<usize>,
     /// Threads that asked: one asks query after query, more ask all together.
     pub threads: usize,
     /// Queries asked in each round.
@@ -79,16 +79,16 @@ impl AnnReport {
     /// One line a point, under a line of names.
     pub fn to_csv(&self) -> String {
         let mut text = format!(
-            "index,ef,rescored,m,ef_construction,threads,queries,recall_at_{0},recall_at_{0}_ann_benchmarks,",
+            "index,ef,m,ef_construction,threads,queries,recall_at_{0},recall_at_{0}_ann_benchmarks,",
             self.k
         );
         text += "qps,qps_min,qps_max,p50_us,p95_us,p99_us,pareto,build_s,index_bytes,open_ms\n";
         let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
         for point in &self.points {
-            let [ef, rescored, m, ef_construction] = match point.effort {
-                Some(effort) => {
+            let [ef, m, ef_construction] = match point.ef {
+                Some(ef) => {
                     let HnswParameters { m, ef_construction, .. } = self.parameters;
-                    [effort.ef, effort.rescored, m, ef_construction].map(|value| value.to_string())
+                    [ef, m, ef_construction].map(|value| value.to_string())
                 }
                 None => Default::default(),
             };
@@ -96,7 +96,6 @@ impl AnnReport {
             let cells = [
                 point.index.to_owned(),
                 ef,
-                rescored,
                 m,
                 ef_construction,
                 point.threads.to_string(),
@@ -121,12 +120,10 @@ impl AnnReport {
 
     fn point(&self, point: &AnnPoint) -> Value {
         let HnswParameters { m, ef_construction, .. } = self.parameters;
-        let params = point.effort.map_or_else(
-            || json!({}),
-            |Effort { ef, rescored }| {
-                json!({"ef": ef, "rescored": rescored, "m": m, "ef_construction": ef_construction})
-            },
-        );
+        let params = match point.ef {
+            Some(ef) => json!({"ef": ef, "m": m, "ef_construction": ef_construction}),
+            None => json!({}),
+        };
         json!({
             "index": point.index,
             "params": params,

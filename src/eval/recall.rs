@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::index::{Effort, ExactIndex, Neighbour, PatchIndex, Vectors};
+use crate::index::{DEFAULT_EF, ExactIndex, Neighbour, PatchIndex, Vectors};
 
 /// Queries whose best are looked for together: a block of rows is read once for all of them.
 const BATCH_QUERIES: usize = 256;
@@ -43,7 +43,7 @@ impl<'a> Truth<'a> {
         let exact = ExactIndex { vectors, dim };
         let mut neighbours = Vec::with_capacity(queries.len() / dim);
         for batch in queries.chunks(BATCH_QUERIES * dim) {
-            neighbours.extend(exact.search_many(batch, k, Effort::default()));
+            neighbours.extend(exact.search_many(batch, k, DEFAULT_EF));
             found(neighbours.len());
         }
         Self { vectors, queries, dim, neighbours }

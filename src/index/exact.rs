@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayView2};
 use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
-use super::{Effort, Neighbour, PatchIndex, TopK, Vectors};
+use super::{Neighbour, PatchIndex, TopK, Vectors};
 
 /// Rows between which the work may be divided.
 const TASK_ROWS: usize = 4096;
@@ -27,7 +27,7 @@ pub struct ExactIndex<'a> {
 }
 
 impl PatchIndex for ExactIndex<'_> {
-    fn search(&self, query: &[f32], k: usize, _: Effort) -> Vec<Neighbour> {
+    fn search(&self, query: &[f32], k: usize, _: usize) -> Vec<Neighbour> {
         assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
         let rows = self.vectors.len(self.dim);
         (0..rows.div_ceil(TASK_ROWS))
@@ -40,7 +40,7 @@ impl PatchIndex for ExactIndex<'_> {
             .into_vec()
     }
 
-    fn search_many(&self, queries: &[f32], k: usize, _: Effort) -> Vec<Vec<Neighbour>> {
+    fn search_many(&self, queries: &[f32], k: usize, _: usize) -> Vec<Vec<Neighbour>> {
         let all = 0..self.vectors.len(self.dim);
         self.search_rows(queries, std::slice::from_ref(&all), k)
     }
@@ -134,7 +134,7 @@ mod tests {
             let found = index.search_rows(&queries, &[0..cut, after..count], k);
             for (query, found) in queries.chunks_exact(4).zip(found) {
                 let inside = |found: &Neighbour| !(cut..after).contains(&(found.row as usize));
-                let mut expected = index.search(query, count, Effort::default());
+                let mut expected = index.search(query, count, 0);
                 expected.retain(inside);
                 expected.truncate(k);
                 prop_assert_eq!(found, expected);

@@ -16,35 +16,17 @@ pub use row_set::RowSet;
 pub use rows::{RowKind, Vectors};
 pub use topk::{Neighbour, TopK};
 
-/// How hard an approximate index looks. The exact one takes no notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
-    /// Nodes that a walk keeps in view.
-    pub ef: usize,
-    /// The best of them, as codes tell, that are scored by their vectors.
-    pub rescored: usize,
-}
-
-impl Effort {
-    /// With as many nodes scored by their vectors as real tokens need at this `ef`.
-    pub fn of(ef: usize) -> Self {
-        Self { ef, rescored: 24 + ef / 16 }
-    }
-}
-
-impl Default for Effort {
-    fn default() -> Self {
-        Self::of(64)
-    }
-}
+/// Nodes that an approximate index keeps in view where nobody says how many.
+pub const DEFAULT_EF: usize = 64;
 
 /// A searchable set of vectors. Answers are the same for any number of threads.
 pub trait PatchIndex: Sync {
-    /// The `k` vectors most similar to `query`, best first; of equal ones the lower row first.
-    fn search(&self, query: &[f32], k: usize, effort: Effort) -> Vec<Neighbour>;
+    /// The `k` vectors most similar to `query`, best first; of equal ones the lower row first. An approximate index looks as
+    /// hard as `ef` says, the nodes that it keeps in view; the exact one takes no notice.
+    fn search(&self, query: &[f32], k: usize, ef: usize) -> Vec<Neighbour>;
 
     /// The same for each of `queries`, on all threads of the calling one's rayon pool.
-    fn search_many(&self, queries: &[f32], k: usize, effort: Effort) -> Vec<Vec<Neighbour>>;
+    fn search_many(&self, queries: &[f32], k: usize, ef: usize) -> Vec<Vec<Neighbour>>;
 
     /// Bytes that it holds beside the vectors.
     fn size_bytes(&self) -> usize;
@@ -60,7 +42,7 @@ pub trait PatchIndex: Sync {
 pub struct IndexKind {
     /// Name on the command line.
     pub name: &'static str,
-    /// Whether it finds all neighbours, whatever the effort.
+    /// Whether it finds all neighbours, whatever `ef`.
     pub is_exact: bool,
     /// Builds it over stored vectors of `dim` numbers.
     pub build: for<'a> fn(Vectors<'a>, dim: usize, &HnswParameters) -> Box<dyn PatchIndex + 'a>,
@@ -123,11 +105,10 @@ mod tests {
             expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             expected.truncate(k);
             for kind in &INDEX_KINDS {
-                // With as much effort as there are rows, no kind may miss one.
-                let effort = Effort { ef: expected_rows, rescored: expected_rows };
                 let index = (kind.build)(Vectors::F32(&rows), 4, &HnswParameters::default());
-                let found = index.search(&query, k, effort);
-                let many = index.search_many(&query, k, effort);
+                // With every row in view no kind may miss one.
+                let found = index.search(&query, k, expected_rows);
+                let many = index.search_many(&query, k, expected_rows);
                 prop_assert_eq!(many, std::slice::from_ref(&found), "{}", kind.name);
                 let found: Vec<(f32, u64)> = found.iter().map(|n| (n.similarity, n.row)).collect();
                 prop_assert_eq!(&found, &expected, "{}", kind.name);
@@ -148,7 +129,7 @@ mod tests {
             let aligned: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
             let bytes: &[u8] = &bytemuck::cast_slice(&aligned)[..bytes.len()];
             let opened = (kind.open)(&Layout::parse(bytes, "a").unwrap(), bytes, vectors, 4).unwrap();
-            let answers = [&built, &opened].map(|index| index.search(&query, 9, Effort::default()));
+            let answers = [&built, &opened].map(|index| index.search(&query, 9, DEFAULT_EF));
             assert_eq!(answers[0], answers[1], "{}", kind.name);
             assert_eq!(opened.size_bytes(), built.size_bytes(), "{}", kind.name);
         }
@@ -163,7 +144,7 @@ mod tests {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| {
                     let index = (kind.build)(Vectors::F32(&rows), 4, &HnswParameters::default());
-                    index.search(&[0.3, -0.7, 0.2, 0.1], 25, Effort { ef: 50, rescored: 30 })
+                    index.search(&[0.3, -0.7, 0.2, 0.1], 25, 50)
                 })
             };
             assert_eq!(with(1), with(2), "{}", kind.name);

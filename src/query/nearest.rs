@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{QueryError, Scope};
 use crate::collection::{Collection, Placed};
 use crate::core::{Bbox, Grid};
-use crate::index::{Effort, ExactIndex, HnswIndex, Neighbour, RowSet};
+use crate::index::{DEFAULT_EF, ExactIndex, HnswIndex, Neighbour, RowSet};
 use crate::segment::Segment;
 
 /// Queries that are compared with a block of rows while it is in the cache; so many lists of the best are in memory.
@@ -111,7 +111,7 @@ struct SearchedRows<'a> {
 /// A graph that is asked.
 struct Walk<'a> {
     index: HnswIndex<'a>,
-    effort: Effort,
+    ef: usize,
     /// The rows in scope, where that is not every row.
     allowed: Option<RowSet>,
 }
@@ -126,18 +126,17 @@ struct Stretch<'a> {
     before: u64,
 }
 
-/// The effort that is asked for, and the recall that was measured with it.
-fn effort(proof: &GraphProof, thoroughness: Thoroughness) -> (Effort, Option<f64>) {
+/// The `ef` that is asked for, and the recall that was measured with it.
+fn effort(proof: &GraphProof, thoroughness: Thoroughness) -> (usize, Option<f64>) {
     let points = || proof.recall.iter().map(|point| (point.ef as usize, point.recall_at_10));
-    let (ef, recall) = match thoroughness {
+    match thoroughness {
         Thoroughness::Ef(ef) => (ef, points().take_while(|point| point.0 <= ef).last().map(|point| point.1)),
         Thoroughness::Recall(target) => {
             let found = points().find(|point| point.1 >= target).or_else(|| points().next_back());
-            found.map_or((Effort::default().ef, None), |(ef, recall)| (ef, Some(recall)))
+            found.map_or((DEFAULT_EF, None), |(ef, recall)| (ef, Some(recall)))
         }
-        Thoroughness::Exact => (Effort::default().ef, None),
-    };
-    (Effort { ef, rescored: proof.rescored as usize }, recall)
+        Thoroughness::Exact => (DEFAULT_EF, None),
+    }
 }
 
 impl<'a> VectorSearch<'a> {
@@ -204,8 +203,7 @@ impl<'a> VectorSearch<'a> {
 
 impl Walk<'_> {
     fn search(&self, query: &[f32], k: usize) -> Vec<Neighbour> {
-        let effort = Effort { ef: self.effort.ef.max(k), ..self.effort };
-        self.index.search_among(query, k, effort, self.allowed.as_ref())
+        self.index.search_among(query, k, self.ef.max(k), self.allowed.as_ref())
     }
 }
 
@@ -265,17 +263,12 @@ impl<'a> SearchedRows<'a> {
             _ if thoroughness == Thoroughness::Exact => exact(None),
             (Some(_), _) if (rows * rows) / EXACT_ROWS < all => exact(Some("few vectors in scope")),
             (Some(graph), Some(proof)) => {
-                let (effort, recall_at_10) = effort(proof, thoroughness);
+                let (ef, recall_at_10) = effort(proof, thoroughness);
                 let allowed = (rows < all).then(|| RowSet::of(&runs));
                 let index = HnswIndex { graph, vectors: segment.vectors(), dim: segment.dim() };
-                let path = SearchPath {
-                    index: "hnsw",
-                    vectors: rows,
-                    ef: Some(effort.ef),
-                    recall_at_10,
-                    reason: None,
-                };
-                (Some(Walk { index, effort, allowed }), path)
+                let path =
+                    SearchPath { index: "hnsw", vectors: rows, ef: Some(ef), recall_at_10, reason: None };
+                (Some(Walk { index, ef, allowed }), path)
             }
             _ => exact(Some("no graph")),
         };

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::page::Page;
 use super::plot::{PlotPoint, Series, recall_plot};
-use crate::eval::{AnnPoint, AnnReport, IndexReport};
+use crate::eval::{AnnReport, IndexReport};
 
 const STYLE: &str = concat!(include_str!("page.css"), include_str!("ann.css"));
 
@@ -40,10 +40,11 @@ fn plot(report: &AnnReport) -> Markup {
             1 => format!("{}, 1 thread", point.index),
             threads => format!("{}, {threads} threads", point.index),
         };
+        let ef = point.ef.map_or_else(String::new, |ef| format!(", ef {ef}"));
         let shown = PlotPoint {
             recall: point.recall,
             qps: point.qps,
-            label: format!("{name}{}: recall {:.4}, {:.0} queries/s", effort(point), point.recall, point.qps),
+            label: format!("{name}{}: recall {:.4}, {:.0} queries/s", ef, point.recall, point.qps),
             on_front: point.pareto,
         };
         match series.iter_mut().find(|series| series.name == name) {
@@ -52,12 +53,6 @@ fn plot(report: &AnnReport) -> Markup {
         }
     }
     recall_plot(&series, &format!("recall@{}", report.k))
-}
-
-fn effort(point: &AnnPoint) -> String {
-    point
-        .effort
-        .map_or_else(String::new, |effort| format!(", ef {}, {} rescored", effort.ef, effort.rescored))
 }
 
 fn facts(report: &AnnReport) -> Markup {
@@ -92,7 +87,7 @@ fn table(report: &AnnReport) -> Markup {
             table {
                 thead {
                     tr {
-                        th { "index" } th { "threads" } th { "ef" } th { "rescored" }
+                        th { "index" } th { "threads" } th { "ef" }
                         th { "recall@" (report.k) } th { "within 1e-3" } th { "queries/s" } th { "least to most" }
                         th { "p50 µs" } th { "p95 µs" } th { "p99 µs" }
                     }
@@ -101,8 +96,7 @@ fn table(report: &AnnReport) -> Markup {
                     @for point in &report.points {
                         tr class=[point.pareto.then_some("front")] {
                             td { (point.index) } td { (point.threads) }
-                            td { @if let Some(effort) = point.effort { (effort.ef) } }
-                            td { @if let Some(effort) = point.effort { (effort.rescored) } }
+                            td { @if let Some(ef) = point.ef { (ef) } }
                             td { (format!("{:.4}", point.recall)) } td { (format!("{:.4}", point.recall_ann_benchmarks)) }
                             td { (format!("{:.0}", point.qps)) }
                             td { (format!("{:.0} to {:.0}", point.qps_min, point.qps_max)) }

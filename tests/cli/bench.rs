@@ -92,7 +92,7 @@ fn the_figures_have_stable_keys_and_exact_finds_all() {
         match point["index"].as_str().unwrap() {
             "exact" => assert_eq!((number("recall_at_10"), keys(&point["params"]).len()), (1.0, 0)),
             _ => {
-                assert_eq!(keys(&point["params"]), ["ef", "ef_construction", "m", "rescored"]);
+                assert_eq!(keys(&point["params"]), ["ef", "ef_construction", "m"]);
                 assert!(number("recall_at_10") > 0.8, "{point}");
             }
         }
@@ -207,7 +207,6 @@ fn what_cannot_be_meant_is_refused() {
         (["--threads", "none"], ["or all", "none"]),
         (["--threads", "0"], ["or all", "0"]),
         (["--ef", "9"], ["--ef 9", "--k 10"]),
-        (["--rescored", "3"], ["--rescored 3", "--k 10"]),
         (["--rounds", "0"], ["--rounds", "0"]),
         (["--query-count", "1001"], ["1001 of 2000 rows", "--queries"]),
     ] {

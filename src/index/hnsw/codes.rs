@@ -13,6 +13,9 @@ const BLOCK_ROWS: usize = 4096;
 /// Share of the numbers that are cut off at ±127: a few outliers would coarsen all others.
 const CLIPPED_SHARE: f64 = 1e-4;
 
+/// Added to a number of less than 2²² and taken away again, it leaves the nearest whole number.
+const ROUNDING: f32 = 12_582_912.0;
+
 /// How vectors become codes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Codebook {
@@ -78,16 +81,43 @@ impl Codebook {
         codes
     }
 
-    /// A query in whole numbers for products with codes, into `out`: as fine as [`Kernels::dot_codes`] allows. Scores
-    /// order vectors as dot products with the query do, since its product with the mean is the same for all.
+    /// A query for products with codes, into `out`: its numbers as fine as [`Kernels::dot_codes`] allows.
     ///
     /// [`Kernels::dot_codes`]: crate::metric::Kernels
-    pub fn query(&self, query: &[f32], out: &mut Vec<i16>) {
+    pub fn query(&self, query: &[f32], out: &mut CodeQuery) {
         let finest = (i32::MAX / 128 / self.code_dim() as i32).min(i32::from(i16::MAX)) as f32;
         let largest = query.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        let scale = if largest > 0.0 && largest.is_finite() { finest / largest } else { 0.0 };
-        out.clear();
-        out.extend(query.iter().map(|v| (v * scale).round_ties_even() as i16));
-        out.resize(self.code_dim(), 0);
+        let scale = finest / largest;
+        let scale = if scale.is_finite() { scale } else { 0.0 };
+        // Ties to even, and the whole number is left in the low bits: in one instruction on every CPU. A NaN is a number, too.
+        let within = |v: f32| (v * scale).max(-finest).min(finest);
+        let whole = |v: f32| (within(v) + ROUNDING).to_bits().wrapping_sub(ROUNDING.to_bits());
+        out.numbers.clear();
+        out.numbers.extend(query.iter().map(|&v| whole(v) as i16));
+        out.numbers.resize(self.code_dim(), 0);
+        out.step = if scale > 0.0 { self.scale / scale } else { 0.0 };
+        out.centre = query.iter().zip(&self.mean).map(|(v, mean)| v * mean).sum();
+        let length = query.iter().map(|v| v * v).sum::<f32>().sqrt();
+        out.deviation = length * self.scale / 12.0f32.sqrt();
+    }
+}
+
+/// A query in whole numbers.
+#[derive(Default)]
+pub(super) struct CodeQuery {
+    /// As many as a code has.
+    pub numbers: Vec<i16>,
+    /// What a product with a code counts in similarity.
+    step: f32,
+    /// The similarity with the mean, which codes are differences from.
+    centre: f32,
+    /// By how much codes are wrong about a similarity: numbers are rounded evenly within a step.
+    pub deviation: f32,
+}
+
+impl CodeQuery {
+    /// The similarity with a vector, as the product with its code tells.
+    pub fn similarity(&self, product: i32) -> f32 {
+        product as f32 * self.step + self.centre
     }
 }

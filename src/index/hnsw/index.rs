@@ -1,14 +1,23 @@
 //! A graph with the vectors that it stands for: found by codes, scored by the vectors themselves.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::io::{self, Write};
 
 use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
+use super::codes::CodeQuery;
 use super::graph::Graph;
-use super::search::Walker;
-use crate::index::{Effort, Neighbour, PatchIndex, RowSet, TopK, Vectors};
+use super::search::{Ranked, Walker};
+use crate::index::{Neighbour, PatchIndex, RowSet, TopK, Vectors};
+
+/// Nodes that a walk has seen and keeps beyond `ef`: codes may be wrong about which are the best.
+const SPARE_NODES: usize = 24;
+/// A node is scored by its vector as long as codes would have to be wrong by so many deviations to put it among the best.
+const DEVIATIONS: f32 = 5.0;
+/// Vectors that are asked for at a time.
+const AHEAD_ROWS: usize = 12;
 
 /// A searchable graph.
 pub struct HnswIndex<'a> {
@@ -24,7 +33,7 @@ pub struct HnswIndex<'a> {
 #[derive(Default)]
 struct Searcher {
     walker: Walker,
-    query: Vec<i16>,
+    query: CodeQuery,
 }
 
 thread_local! {
@@ -32,12 +41,12 @@ thread_local! {
 }
 
 impl PatchIndex for HnswIndex<'_> {
-    fn search(&self, query: &[f32], k: usize, effort: Effort) -> Vec<Neighbour> {
-        self.search_among(query, k, effort, None)
+    fn search(&self, query: &[f32], k: usize, ef: usize) -> Vec<Neighbour> {
+        self.search_among(query, k, ef, None)
     }
 
-    fn search_many(&self, queries: &[f32], k: usize, effort: Effort) -> Vec<Vec<Neighbour>> {
-        queries.par_chunks_exact(self.dim).map(|query| self.search(query, k, effort)).collect()
+    fn search_many(&self, queries: &[f32], k: usize, ef: usize) -> Vec<Vec<Neighbour>> {
+        queries.par_chunks_exact(self.dim).map(|query| self.search(query, k, ef)).collect()
     }
 
     fn size_bytes(&self) -> usize {
@@ -56,45 +65,65 @@ impl HnswIndex<'_> {
         &self,
         query: &[f32],
         k: usize,
-        effort: Effort,
-        allowed: Option<&RowSet>,
-    ) -> Vec<Neighbour> {
-        SEARCHER.with_borrow_mut(|searcher| self.search_with(searcher, query, k, effort, allowed))
-    }
-
-    fn search_with(
-        &self,
-        searcher: &mut Searcher,
-        query: &[f32],
-        k: usize,
-        effort: Effort,
+        ef: usize,
         allowed: Option<&RowSet>,
     ) -> Vec<Neighbour> {
         assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
-        let Self { graph, vectors, dim } = self;
-        let Searcher { walker, query: whole } = searcher;
-        graph.codebook.query(query, whole);
-        let entry = graph.upper().fold(0, |entry, layer| walker.descend(layer, whole, None, entry));
-        let Some(&entry) = graph.entries.get(entry as usize) else { return Vec::new() };
-        let (ef, keep) = (effort.ef, effort.rescored.max(k));
-        let found = match allowed {
-            None => walker.walk(graph.bottom(), whole, None, entry, ef, keep),
+        SEARCHER.with_borrow_mut(|Searcher { walker, query: codes }| {
+            self.graph.codebook.query(query, codes);
+            self.best(
+                query,
+                codes,
+                self.found(walker, &codes.numbers, ef, ef.max(k) + SPARE_NODES, allowed),
+                k,
+            )
+        })
+    }
+
+    /// The nodes that a walk finds, best first as codes tell: `keep` at most.
+    fn found<'w>(
+        &self,
+        walker: &'w mut Walker,
+        query: &[i16],
+        ef: usize,
+        keep: usize,
+        allowed: Option<&RowSet>,
+    ) -> &'w [Ranked] {
+        let graph = &self.graph;
+        let entry = graph.upper().fold(0, |entry, layer| walker.descend(layer, query, None, entry));
+        let Some(&entry) = graph.entries.get(entry as usize) else { return &[] };
+        match allowed {
+            None => walker.walk(graph.bottom(), query, None, entry, ef, keep),
             Some(rows) => {
                 let is_allowed = |node: u32| rows.contains(graph.rows[node as usize] as usize);
-                walker.walk_among(graph.bottom(), whole, entry, ef.max(keep), is_allowed)
+                walker.walk_among(graph.bottom(), query, entry, keep, is_allowed)
             }
-        };
-        let found = &found[..found.len().min(keep)];
-        // A damaged graph may name rows that are not there.
-        let rows = || found.iter().map(|found| graph.rows[found.node() as usize] as usize);
-        let rows = || rows().filter(|&row| row < vectors.len(*dim));
-        rows().for_each(|row| vectors.prefetch(*dim, row));
-        let mut best = TopK::new(k);
-        for row in rows() {
-            let mut similarity = [0.0];
-            vectors.score(query, row, &mut similarity);
-            best.push(Neighbour { similarity: similarity[0], row: row as u64 });
         }
-        best.into_vec()
+    }
+
+    /// The best `k` of the nodes `found`, scored by their vectors.
+    fn best(&self, query: &[f32], codes: &CodeQuery, found: &[Ranked], k: usize) -> Vec<Neighbour> {
+        let Self { graph, vectors, dim } = self;
+        let (mut best, mut rest) = (TopK::new(k), found);
+        loop {
+            let bar = best.bar() - DEVIATIONS * codes.deviation;
+            let may_be_among =
+                |found: &&Ranked| codes.similarity(found.score()).partial_cmp(&bar) != Some(Ordering::Less);
+            let count = rest.iter().take(AHEAD_ROWS).take_while(may_be_among).count();
+            if count == 0 {
+                return best.into_vec();
+            }
+            let (now, later) = rest.split_at(count);
+            // A damaged graph may name rows that are not there.
+            let rows = || now.iter().map(|found| graph.rows[found.node() as usize] as usize);
+            let rows = || rows().filter(|&row| row < vectors.len(*dim));
+            rows().for_each(|row| vectors.prefetch(*dim, row));
+            for row in rows() {
+                let mut similarity = [0.0];
+                vectors.score(query, row, &mut similarity);
+                best.push(Neighbour { similarity: similarity[0], row: row as u64 });
+            }
+            rest = later;
+        }
     }
 }

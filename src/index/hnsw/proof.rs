@@ -1,20 +1,16 @@
 //! What a finished graph is worth, measured: which nodes are reached, whether a vector finds itself, how many of the true
-//! neighbours a search finds at each effort.
+//! neighbours a search finds at each `ef`.
 
 use super::connect::reach;
 use super::index::HnswIndex;
-use crate::index::{Effort, ExactIndex, Neighbour, PatchIndex};
+use crate::index::{ExactIndex, Neighbour, PatchIndex};
 
 /// Vectors that are asked for.
 const SAMPLE_ROWS: usize = 200;
 /// Neighbours that recall is counted among.
 const NEIGHBOURS: usize = 10;
-/// Efforts at which recall is measured.
-const EFFORTS: [usize; 8] = [16, 32, 48, 64, 100, 200, 400, 700];
-/// How many of the nodes found may have to be scored by their vectors.
-const RESCORED: [usize; 6] = [16, 24, 32, 48, 64, 100];
-/// Recall that codes may cost beside scoring every node found.
-const CODE_LOSS: f64 = 0.002;
+/// Values of `ef` at which recall is measured.
+const EFS: [usize; 8] = [16, 32, 48, 64, 100, 200, 400, 700];
 /// Similarities that differ by less are equal: whoever finds one of two such neighbours is right.
 const TIE: f32 = 1e-6;
 /// The same for the graph alone: what is as near as this, codes of few dimensions do not tell apart.
@@ -27,11 +23,9 @@ pub struct Proof {
     pub reached: usize,
     /// Share of sampled vectors that find a vector as similar to them as they are themselves.
     pub self_recall: f64,
-    /// Share of true neighbours, or of others as near as codes tell, that are found with the greatest effort.
+    /// Share of true neighbours, or of others as near as codes tell, that are found with the greatest `ef`.
     pub ceiling: f64,
-    /// How many of the nodes found must be scored by their vectors, so that codes cost next to no recall.
-    pub rescored: usize,
-    /// Effort, and the share of the ten nearest others that sampled vectors find with it.
+    /// `ef`, and the share of the ten nearest others that sampled vectors find with it.
     pub recall: Vec<(usize, f64)>,
 }
 
@@ -43,20 +37,14 @@ impl HnswIndex<'_> {
             reach(&self.graph.links, self.graph.degree, &mut reached, entry);
         }
         let sample = Sample::of(self);
-        let most = EFFORTS[EFFORTS.len() - 1];
-        let hardest = Effort { ef: most, rescored: most };
-        let found = sample.found(self, hardest);
-        let (self_recall, ceiling) = sample.shares(&found, CODE_TIE);
-        let best = sample.shares(&found, TIE).1;
-        let recall = |effort| sample.shares(&sample.found(self, effort), TIE).1;
-        let enough = |rescored: &usize| recall(Effort { ef: most, rescored: *rescored }) >= best - CODE_LOSS;
-        let rescored = RESCORED.into_iter().find(enough).unwrap_or(most);
+        let most = EFS[EFS.len() - 1];
+        let (self_recall, ceiling) = sample.shares(&sample.found(self, most), CODE_TIE);
+        let recall = |ef| sample.shares(&sample.found(self, ef), TIE).1;
         Proof {
             reached: reached.iter().filter(|&&reached| reached).count(),
             self_recall,
             ceiling,
-            rescored,
-            recall: EFFORTS.into_iter().map(|ef| (ef, recall(Effort { ef, rescored }))).collect(),
+            recall: EFS.map(|ef| (ef, recall(ef))).to_vec(),
         }
     }
 }
@@ -77,13 +65,13 @@ impl Sample {
         for (row, query) in rows.iter().zip(queries.chunks_exact_mut(dim)) {
             vectors.widen(dim, *row as usize, query);
         }
-        let truth = ExactIndex { vectors, dim }.search_many(&queries, NEIGHBOURS + 1, Effort::default());
+        let truth = ExactIndex { vectors, dim }.search_many(&queries, NEIGHBOURS + 1, 0);
         Self { rows, queries, truth }
     }
 
     /// What the graph finds.
-    fn found(&self, index: &HnswIndex<'_>, effort: Effort) -> Vec<Vec<Neighbour>> {
-        index.search_many(&self.queries, NEIGHBOURS + 1, effort)
+    fn found(&self, index: &HnswIndex<'_>, ef: usize) -> Vec<Vec<Neighbour>> {
+        index.search_many(&self.queries, NEIGHBOURS + 1, ef)
     }
 
     /// Shares of vectors that find themselves, and of true neighbours that are found; similarities that differ by less than

@@ -145,7 +145,11 @@ impl Walker {
                 }
                 let at = self.pool.partition_point(|&held| held > ranked);
                 self.pool.insert(at, ranked);
-                cursor = cursor.min(at);
+                if at <= cursor {
+                    // The next to be followed, as it seems now.
+                    prefetch(&layer.links[node as usize * layer.degree..][..layer.degree]);
+                    cursor = at;
+                }
             }
             while self.pool.get(cursor).is_some_and(|held| held.is_followed()) {
                 cursor += 1;

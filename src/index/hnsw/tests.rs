@@ -7,7 +7,7 @@ use super::connect::{connect, reach};
 use super::points::Points;
 use super::search::NO_LINK;
 use super::{BUILDERS, Graph, HnswIndex, HnswParameters};
-use crate::index::{Effort, ExactIndex, PatchIndex, RowSet, Vectors};
+use crate::index::{DEFAULT_EF, ExactIndex, PatchIndex, RowSet, Vectors};
 
 const DIM: usize = 48;
 
@@ -68,11 +68,11 @@ fn a_graph_reads_back_in_place() {
 fn every_builder_finds_the_neighbours_of_new_vectors() {
     let (rows, queries) = (clustered(4000, 3), clustered(100, 4));
     let vectors = Vectors::F32(&rows);
-    let truth = ExactIndex { vectors, dim: DIM }.search_many(&queries, 10, Effort::default());
+    let truth = ExactIndex { vectors, dim: DIM }.search_many(&queries, 10, DEFAULT_EF);
     for builder in BUILDERS {
         let parameters = HnswParameters { builder, ..HnswParameters::default() };
         let index = HnswIndex { graph: Graph::build(vectors, DIM, &parameters), vectors, dim: DIM };
-        let found = index.search_many(&queries, 10, Effort { ef: 100, rescored: 40 });
+        let found = index.search_many(&queries, 10, 100);
         let right =
             found.iter().zip(&truth).map(|(found, truth)| found.iter().filter(|f| truth.contains(f)).count());
         let recall = right.sum::<usize>() as f64 / 1000.0;
@@ -112,7 +112,7 @@ fn only_rows_in_scope_are_found() {
     let scope = 300..340;
     let allowed = RowSet::of(std::slice::from_ref(&scope));
     for query in clustered(20, 7).chunks_exact(DIM) {
-        let found = index.search_among(query, 10, Effort { ef: 40, rescored: 40 }, Some(&allowed));
+        let found = index.search_among(query, 10, 40, Some(&allowed));
         let exact = ExactIndex { vectors, dim: DIM }.search_rows(query, std::slice::from_ref(&scope), 10);
         assert_eq!(found, exact[0], "forty rows, forty in view");
     }
@@ -123,7 +123,7 @@ fn nothing_is_found_in_nothing() {
     let graph = build(&[]);
     assert!(graph.is_empty());
     let index = HnswIndex { graph, vectors: Vectors::F32(&[]), dim: DIM };
-    assert_eq!(index.search(&[0.5; DIM], 3, Effort::default()), []);
+    assert_eq!(index.search(&[0.5; DIM], 3, DEFAULT_EF), []);
     assert_eq!(index.prove().reached, 0);
 }
 
@@ -152,10 +152,10 @@ proptest! {
         if let Ok(graph) = Graph::parse(&layout, &bytes, 4) {
             let stored = [1.0f32; 16];
             let index = HnswIndex { graph, vectors: Vectors::F32(&stored), dim: 4 };
-            let found = index.search(&[1.0, -1.0, 0.5, 2.0], 3, Effort::default());
+            let found = index.search(&[1.0, -1.0, 0.5, 2.0], 3, DEFAULT_EF);
             prop_assert!(found.iter().all(|found| found.row < 4));
             let allowed = RowSet::of(std::slice::from_ref(&(0..2)));
-            index.search_among(&[1.0, -1.0, 0.5, 2.0], 3, Effort::default(), Some(&allowed));
+            index.search_among(&[1.0, -1.0, 0.5, 2.0], 3, DEFAULT_EF, Some(&allowed));
             index.prove();
         }
     }

@@ -20,13 +20,12 @@ pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
 
 const CACHE_LINE_BYTES: usize = 64;
 
-/// Asks for the rows to come: the CPU's own prefetching stops at every page.
+/// Asks for the rows to come, as far as `end`: the CPU's own prefetching stops at every page.
 #[inline]
-fn prefetch_behind<T: Widen>(row: &[T]) {
+fn prefetch_behind<T: Widen>(row: &[T], end: *const T) {
     let ahead = row.as_ptr().cast::<i8>().wrapping_add(T::AHEAD_BYTES);
-    for line in (0..size_of_val(row)).step_by(CACHE_LINE_BYTES) {
-        // SAFETY: a prefetch gives no access; it may be of any address whatever.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line)) };
+    if ahead < end.cast() {
+        prefetch(ahead, size_of_val(row));
     }
 }
 
@@ -44,8 +43,9 @@ macro_rules! kernel {
     ($features:literal, $row:path, $element:ty) => {{
         #[target_feature(enable = $features)]
         fn rows(query: &[f32], rows: &[$element], scores: &mut [f32]) {
+            let end = rows.as_ptr_range().end;
             for (row, score) in rows.chunks_exact(query.len()).zip(scores) {
-                prefetch_behind(row);
+                prefetch_behind(row, end);
                 *score = $row(query, row);
             }
         }
@@ -207,8 +207,9 @@ mod avx2 {
         let largest = query.iter().fold(0.0f32, |most, v| most.max(v.abs()));
         let scale = if largest > 0.0 { largest / f32::from(i16::MAX) } else { 1.0 };
         let whole: Vec<i16> = query.iter().map(|v| (v / scale).round_ties_even() as i16).collect();
+        let end = rows.as_ptr_range().end;
         for (row, score) in rows.chunks_exact(query.len()).zip(scores) {
-            prefetch_behind(row);
+            prefetch_behind(row, end);
             let parts = whole.chunks(WHOLE_ELEMENTS).zip(row.chunks(WHOLE_ELEMENTS));
             *score = scale * parts.map(|(query, row)| dot_part(query, row)).sum::<f32>();
         }
