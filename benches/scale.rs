@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use patchdex::collection::{CREATED_BY, Collection, Draft, write_preparation};
+use patchdex::collection::{CREATED_BY, Collection, Draft, GraphDemand, write_preparation};
 use patchdex::core::Bbox;
 use patchdex::dims::Preparation;
 use patchdex::index::RowKind;
@@ -161,7 +161,7 @@ fn make_collection(path: &Path, template: &Collection, root: &Path, patches: usi
         ..manifest.clone()
     };
     fs::copy(template.path().join(&manifest.rejects.name), path.join(&manifest.rejects.name)).unwrap();
-    draft.publish(&manifest, true).unwrap();
+    draft.publish(&manifest, true, GraphDemand::Wanted).unwrap();
 }
 
 /// Image `number` of the collection and `place` of its segment. The folders hold one image in a hundred.

@@ -139,6 +139,7 @@ fn reading(folder: &Path) -> Vec<String> {
         Err(error) => return vec![error.to_string()],
     };
     let mut found: Vec<String> = collection.preparation().err().iter().map(ToString::to_string).collect();
+    found.extend(collection.graph_faults().map(ToString::to_string));
     for segment in collection.segments() {
         for image in segment.images() {
             match image {

@@ -345,6 +345,18 @@ fn a_repair_of_the_manifest_can_be_repeated() {
 }
 
 #[test]
+fn a_repair_of_graphs_can_be_repeated() {
+    let repaired = repairs(10, &|start| {
+        flip(start.join("segments/000001/graph.pdx"));
+        fs::remove_file(start.join("segments/000002/graph.pdx")).unwrap();
+    });
+    assert!(repaired.contains_key(Path::new("quarantine/000001/graph.pdx")));
+    for name in ["000001/graph-3.pdx", "000002/graph-3.pdx"] {
+        assert!(repaired.contains_key(&Path::new("segments").join(name)), "{name}: {:?}", repaired.keys());
+    }
+}
+
+#[test]
 fn a_repair_of_everything_at_once_can_be_repeated() {
     let repaired = repairs(30, &|start| {
         fs::write(start.join("manifest.json"), "{").unwrap();

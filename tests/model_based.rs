@@ -480,9 +480,9 @@ impl Bench {
         let source: Source = map.parse().unwrap();
         let (has_raw, is_empty) = (self.has_raw(), self.opened().segments().is_empty());
         match prepare(&self.current, &source) {
-            Ok(preparation) => {
+            Ok(prepared) => {
                 assert!(has_raw || is_empty);
-                self.preparation = preparation;
+                self.preparation = prepared.preparation;
             }
             // A map cannot be fitted on nothing.
             Err(error) => assert!(!has_raw || self.listed.is_empty(), "{error}"),

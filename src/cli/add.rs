@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{RuntimeArguments, one_of, parse_bytes, require_folder};
 use super::failure::Failure;
+use super::graphs::tell_ungraphed;
 use super::index::{collect, list_rejects, read_metadata, stop_flag, tell_unmatched};
 use super::output;
 use super::progress::IndexBar;
@@ -82,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     });
     bar.finish();
     let addition = outcome?;
+    tell_ungraphed(&addition.summary.ungraphed);
     report(&addition, path, start.elapsed().as_secs_f64(), arguments.json)?;
     let rejected = addition.summary.status.rejects > 0;
     Ok(if rejected { Outcome::DoneWithRejects } else { Outcome::Done })

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
+use super::graphs::tell_ungraphed;
 use super::output;
 use super::progress::RowBar;
 use crate::collection::{CompactOptions, compact};
@@ -46,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let outcome = compact(&arguments.collection, options, &mut |written| bar.show(written));
     bar.finish();
     let done = outcome?;
+    tell_ungraphed(&done.ungraphed);
     let seconds = start.elapsed().as_secs_f64();
     if arguments.json {
         output::json(&json!({

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{GraphArguments, ModelArguments, one_of, parse_bytes, parse_tiles};
 use super::failure::Failure;
+use super::graphs::tell_ungraphed;
 use super::output;
 use super::progress::IndexBar;
 use crate::core::Kind;
@@ -100,6 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let stop = stop_flag();
     let start = Instant::now();
     let summary = pool.install(|| build(&sources, &model, &options, &stop))?;
+    tell_ungraphed(&summary.ungraphed);
     report(&summary, &options, start.elapsed().as_secs_f64(), arguments.json)?;
     Ok(if summary.rejects.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects })
 }

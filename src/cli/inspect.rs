@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
+use super::graphs::tell_damaged_graphs;
 use super::output;
 use crate::collection::{Collection, is_imported};
 use crate::segment::OpenSegmentError;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let start = Instant::now();
     let collection = Collection::open(&arguments.collection)?;
     let open_ms = start.elapsed().as_secs_f64() * 1e3;
+    tell_damaged_graphs(&collection);
     let manifest = collection.manifest();
     let files: Vec<_> = collection
         .segments()
@@ -94,7 +96,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         preparation.spec,
     ))?;
     for segment in &manifest.segments {
-        let Some(graph) = &segment.graph else { continue };
+        let Some(graph) = &segment.graph else {
+            if manifest.graph.is_some() && segment.patches > 0 {
+                output::line(&format!("graph        of segment {}: none, it is scanned", segment.id))?;
+            }
+            continue;
+        };
         let recall: Vec<String> = graph
             .recall
             .iter()

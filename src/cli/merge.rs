@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{NONE, RuntimeArguments, require_folder};
 use super::failure::Failure;
+use super::graphs::tell_ungraphed;
 use super::output;
 use super::progress::RowBar;
 use crate::collection::merge;
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     });
     bar.finish();
     let done = outcome?;
+    tell_ungraphed(&done.ungraphed);
     let seconds = start.elapsed().as_secs_f64();
     let images: u64 = done.manifest.segments.iter().map(|segment| segment.images).sum();
     let patches: u64 = done.manifest.segments.iter().map(|segment| segment.patches).sum();

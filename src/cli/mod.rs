@@ -10,6 +10,7 @@ mod condition;
 mod demo;
 mod export;
 mod failure;
+mod graphs;
 mod import;
 mod index;
 mod inspect;

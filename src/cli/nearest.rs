@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::condition::tell_unmet;
 use super::failure::Failure;
+use super::graphs::tell_damaged_graphs;
 use super::output;
 use crate::collection::{Collection, Filter};
 use crate::exchange::VectorFile;
@@ -69,6 +70,9 @@ struct AnswerLine<'a> {
 pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failure> {
     let file = VectorFile::open(question.vectors)?;
     let collection = Collection::open(question.collection)?;
+    if question.thoroughness != Thoroughness::Exact {
+        tell_damaged_graphs(&collection);
+    }
     let prepared = is_prepared(&collection, file.dim(), question.kind)?;
     let scope = match question.filter {
         Some(filter) => Scope::of(collection.matching(filter)?),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{NONE, RuntimeArguments, one_of, require_folder};
 use super::failure::Failure;
+use super::graphs::tell_ungraphed;
 use super::output;
 use crate::collection::prepare;
 use crate::dims::{Method, Source};
@@ -40,7 +41,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         (Some(source), _) => source.clone(),
         (None, dropped) => Source::Own(Method::Drop(dropped.unwrap_or_default())),
     };
-    let preparation = arguments.runtime.pool().install(|| prepare(&arguments.collection, &source))?;
+    let prepared = arguments.runtime.pool().install(|| prepare(&arguments.collection, &source))?;
+    tell_ungraphed(&prepared.ungraphed);
+    let preparation = prepared.preparation;
     let seconds = start.elapsed().as_secs_f64();
     let (spec, dim) = (&preparation.method, preparation.output_dim());
     match arguments.json {

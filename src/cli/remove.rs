@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{one_of, require_folder};
 use super::failure::Failure;
+use super::graphs::tell_ungraphed;
 use super::output;
 use crate::collection::{Selection, remove};
 
@@ -43,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         missing: arguments.missing,
     };
     let removal = remove(&arguments.collection, &selection, arguments.dry_run)?;
+    tell_ungraphed(&removal.ungraphed);
     let (shown, images) =
         (arguments.collection.display(), output::counted(removal.images.len() as u64, "image"));
     if arguments.json {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Outcome;
 use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
+use super::graphs::tell_ungraphed;
 use super::output;
 use crate::collection::repair;
 
@@ -24,6 +25,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     require_folder(&arguments.collection, NONE)?;
     let done = repair(&arguments.collection)?;
+    tell_ungraphed(&done.ungraphed);
     let shown = arguments.collection.display();
     let outcome = if done.lost.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects };
     if arguments.json {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use patchdex_format::{FORMAT_VERSION, FileEntry, MANIFEST_NAME, Manifest, SegmentEntry};
 
-use super::{CREATED_BY, CollectionError, graphs, read_manifest, segment_dir};
+use super::{CREATED_BY, CollectionError, GraphDemand, Ungraphed, graphs, read_manifest, segment_dir};
 use crate::segment::FileRole;
 use crate::storage::{self, StorageError, WriterLock};
 
@@ -24,6 +24,15 @@ pub(super) const BACKUP_NAME: &str = "manifest.backup.json";
 pub(super) const SEGMENTS_DIR: &str = "segments";
 /// The preparation that a model folder brings.
 pub const MODEL_PREPARATION: &str = "preparation.pdx";
+
+/// A commit that stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Its manifest, with the graphs that its segments got.
+    pub manifest: Manifest,
+    /// Segments that were to have a graph and have none.
+    pub ungraphed: Vec<Ungraphed>,
+}
 
 /// A commit on its way. Holds the writer's lock.
 pub struct Draft {
@@ -140,6 +149,11 @@ impl Draft {
         &self.path
     }
 
+    /// The manifest of the commit that it follows; none for a new collection.
+    pub(super) fn base(&self) -> Option<&Manifest> {
+        self.base.as_deref()
+    }
+
     /// The number of this commit.
     pub fn commit(&self) -> u64 {
         self.base.as_ref().map_or(0, |base| base.commit) + 1
@@ -201,13 +215,19 @@ impl Draft {
     }
 
     /// Publishes: segments get the graphs that they lack, the manifest takes its name. `finished` says that the unfinished
-    /// work is in it, and may go.
+    /// work is in it, and may go; `demand` what becomes of a segment whose graph is worth nothing.
     ///
     /// # Errors
-    /// A graph that is worth nothing, or the system's refusal; the last commit is then still there, and so is the unfinished
-    /// work.
-    pub fn publish(self, manifest: &Manifest, finished: bool) -> Result<(), CollectionError> {
-        let manifest = &graphs::complete(&self, manifest)?;
+    /// A graph that is required and worth nothing, or the system's refusal; the last commit is then still there, and so is
+    /// the unfinished work.
+    pub fn publish(
+        self,
+        manifest: &Manifest,
+        finished: bool,
+        demand: GraphDemand,
+    ) -> Result<Published, CollectionError> {
+        let published = graphs::complete(&self, manifest, demand)?;
+        let manifest = &published.manifest;
         let bytes = manifest.to_bytes();
         if finished {
             // A process that dies before the work is removed says so that it is done.
@@ -223,7 +243,7 @@ impl Draft {
         if finished {
             let _ = self.discard();
         }
-        Ok(())
+        Ok(published)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use patchdex_format::Manifest;
+use patchdex_format::{Manifest, SegmentEntry};
 
 use super::fold::{Fold, Part, Written, tally};
-use super::{Collection, CollectionError, Draft, graph_plan, meaning};
+use super::{Collection, CollectionError, Draft, GraphDemand, Published, Ungraphed, graph_plan, meaning};
 use crate::index::HnswParameters;
 use crate::segment::FileRole;
 
@@ -35,7 +35,7 @@ impl Default for CompactOptions {
 }
 
 /// What was folded.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Compaction {
     /// Segments before.
     pub segments_before: usize,
@@ -43,6 +43,8 @@ pub struct Compaction {
     pub segments: usize,
     /// Vectors that belonged to no image, or were stored twice, and are gone.
     pub dropped_patches: u64,
+    /// Segments that were to have a graph and have none.
+    pub ungraphed: Vec<Ungraphed>,
 }
 
 /// Folds segments of the collection in `path` into one, in one commit. Readers keep what they have open. `progress` is
@@ -85,8 +87,11 @@ pub fn compact(
         None => manifest.graph.clone(),
     };
     let is_folded = !folds.iter().all(Fold::changes_nothing);
-    if !is_folded && graph == manifest.graph {
-        return Ok(Compaction { segments_before, segments: segments_before, dropped_patches: 0 });
+    // Where graphs are asked for that were worth nothing, they are tried again.
+    let lacks = |entry: &SegmentEntry| entry.patches > 0 && FileRole::Graph.entry(entry).is_none();
+    let is_complete = options.graph.flatten().is_none() || !manifest.segments.iter().any(lacks);
+    if !is_folded && graph == manifest.graph && is_complete {
+        return Ok(Compaction { segments_before, segments: segments_before, ..Compaction::default() });
     }
     let mut written = tally(folds.iter().map(Fold::rows).sum(), progress);
     match is_folded {
@@ -104,6 +109,10 @@ pub fn compact(
     let compacted = Manifest { segments: kept, graph, ..draft.next(manifest) };
     let segments = compacted.segments.len();
     let dropped_patches = patches(manifest).saturating_sub(patches(&compacted));
-    draft.publish(&compacted, false)?;
-    Ok(Compaction { segments_before, segments, dropped_patches })
+    let demand = match options.graph {
+        Some(_) => GraphDemand::Required,
+        None => GraphDemand::Wanted,
+    };
+    let Published { ungraphed, .. } = draft.publish(&compacted, false, demand)?;
+    Ok(Compaction { segments_before, segments, dropped_patches, ungraphed })
 }

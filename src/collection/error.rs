@@ -73,8 +73,8 @@ pub enum CollectionError {
     /// A segment's file is missing or damaged.
     #[error(transparent)]
     Segment(#[from] OpenSegmentError),
-    /// A graph that is worth nothing.
-    #[error("no graph can be made for {}: {what}; 'patchdex index --index exact' does without", path.display())]
+    /// A graph that is worth nothing, though the user asked for one.
+    #[error("no graph that is worth having can be made for {}: {what}; the same command with --index exact does without, and scans", path.display())]
     Graph {
         /// The segment.
         path: PathBuf,

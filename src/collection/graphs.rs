@@ -1,9 +1,11 @@
 //! Graphs of segments: what a commit lacks of them is built when it is published. They are made from stored vectors alone,
 //! so that whoever writes vectors need not think of them.
 
+use std::fmt;
+
 use patchdex_format::{ContainerWriter, GraphPlan, GraphProof, Manifest, RecallPoint, SegmentEntry};
 
-use super::{CREATED_BY, CollectionError, Draft, meaning};
+use super::{CREATED_BY, CollectionError, Draft, Published, meaning};
 use crate::index::{Graph, GraphBuilder, HnswIndex, HnswParameters, Proof};
 use crate::segment::{FileRole, Segment, file_entry, write_container};
 
@@ -12,21 +14,68 @@ const LEAST_SELF_RECALL: f64 = 0.95;
 /// The same for the true neighbours that they find.
 const LEAST_RECALL: f64 = 0.9;
 
+/// What becomes of a commit when the graph of a segment turns out to be worth nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraphDemand {
+    /// It fails: the user asked for graphs.
+    Required,
+    /// It stands, and the segment is scanned.
+    Wanted,
+}
+
+/// A segment that was to have a graph and has none: it is scanned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ungraphed {
+    /// The segment's id.
+    pub segment: String,
+    /// Why its graph was worth nothing.
+    pub reason: String,
+}
+
+impl fmt::Display for Ungraphed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, reason } = self;
+        write!(out, "segment {segment} has no graph, and is scanned: {reason}")
+    }
+}
+
 /// `manifest` with a graph for each segment that has vectors, where it asks for graphs and they serve its vectors.
-pub(super) fn complete(draft: &Draft, manifest: &Manifest) -> Result<Manifest, CollectionError> {
-    let mut manifest = manifest.clone();
+pub(super) fn complete(
+    draft: &Draft,
+    manifest: &Manifest,
+    demand: GraphDemand,
+) -> Result<Published, CollectionError> {
+    let (mut manifest, mut ungraphed) = (manifest.clone(), Vec::new());
     let (metric, _) = meaning(draft.path(), &manifest)?;
     let suits = HnswParameters::suits(metric, manifest.dim as usize);
     if let Some(plan) = manifest.graph.as_ref().filter(|_| suits) {
         let parameters = parameters(draft, plan)?;
         for at in 0..manifest.segments.len() {
             let entry = &manifest.segments[at];
-            if FileRole::Graph.entry(entry).is_none() && entry.patches > 0 {
-                manifest.segments[at] = with_graph(draft, &manifest, entry, &parameters)?;
+            let is_known = demand == GraphDemand::Wanted && was_refused(draft, plan, entry);
+            if FileRole::Graph.entry(entry).is_some() || entry.patches == 0 || is_known {
+                continue;
+            }
+            match with_graph(draft, &manifest, entry, &parameters)? {
+                Ok(entry) => manifest.segments[at] = entry,
+                Err(what) if demand == GraphDemand::Required => {
+                    return Err(CollectionError::Graph { path: draft.segment_dir(entry), what });
+                }
+                Err(reason) => ungraphed.push(Ungraphed { segment: entry.id.clone(), reason }),
             }
         }
     }
-    Ok(manifest)
+    Ok(Published { manifest, ungraphed })
+}
+
+/// Whether the last commit made no graph by the same plan over the same vectors: it would be the same one again.
+fn was_refused(draft: &Draft, plan: &GraphPlan, entry: &SegmentEntry) -> bool {
+    let base = draft.base().filter(|base| base.graph.as_ref() == Some(plan));
+    let held = base.and_then(|base| base.segments.iter().find(|held| held.id == entry.id));
+    held.is_some_and(|held| {
+        FileRole::Graph.entry(held).is_none()
+            && FileRole::Vectors.entry(held) == FileRole::Vectors.entry(entry)
+    })
 }
 
 /// What a plan says, as this version builds it.
@@ -52,12 +101,13 @@ pub fn graph_plan(parameters: &HnswParameters) -> GraphPlan {
     }
 }
 
+/// The entry of a segment with a graph, or why that is worth nothing.
 fn with_graph(
     draft: &Draft,
     manifest: &Manifest,
     entry: &SegmentEntry,
     parameters: &HnswParameters,
-) -> Result<SegmentEntry, CollectionError> {
+) -> Result<Result<SegmentEntry, String>, CollectionError> {
     let folder = draft.segment_dir(entry);
     let (_, rows) = meaning(draft.path(), manifest)?;
     let dim = manifest.dim as usize;
@@ -66,7 +116,9 @@ fn with_graph(
     let graph = Graph::build(vectors, dim, parameters);
     let index = HnswIndex { graph, vectors, dim };
     let proof = index.prove();
-    check(draft, entry, &proof)?;
+    if let Some(fault) = fault(&proof, entry.patches) {
+        return Ok(Err(fault));
+    }
     // A segment of this commit has no file that another could replace.
     let is_new = entry.id.split('-').next() == Some(&Draft::segment_id(draft.commit()));
     let name = if is_new { FileRole::Graph.first_name() } else { FileRole::Graph.name_at(draft.commit()) };
@@ -78,24 +130,23 @@ fn with_graph(
     let mut entry = entry.clone();
     FileRole::replace(&mut entry, vec![file_entry(&folder, &name)?]);
     entry.graph = Some(recorded(&index, &proof));
-    Ok(entry)
+    Ok(Ok(entry))
 }
 
-fn check(draft: &Draft, entry: &SegmentEntry, proof: &Proof) -> Result<(), CollectionError> {
-    let nodes = entry.patches;
-    let what = match () {
+/// What makes a graph over `nodes` vectors worth nothing, if anything does.
+fn fault(proof: &Proof, nodes: u64) -> Option<String> {
+    match () {
         () if (proof.reached as u64) < nodes => {
-            format!("{} of {nodes} vectors cannot be reached", nodes - proof.reached as u64)
+            Some(format!("{} of {nodes} vectors cannot be reached", nodes - proof.reached as u64))
         }
         () if proof.self_recall < LEAST_SELF_RECALL => {
-            format!("only {:.3} of sampled vectors find themselves", proof.self_recall)
+            Some(format!("only {:.3} of sampled vectors find themselves", proof.self_recall))
         }
         () if proof.ceiling < LEAST_RECALL => {
-            format!("sampled vectors find only {:.3} of their neighbours", proof.ceiling)
+            Some(format!("sampled vectors find only {:.3} of their neighbours", proof.ceiling))
         }
-        () => return Ok(()),
-    };
-    Err(CollectionError::Graph { path: draft.segment_dir(entry), what })
+        () => None,
+    }
 }
 
 fn recorded(index: &HnswIndex<'_>, proof: &Proof) -> GraphProof {

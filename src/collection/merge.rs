@@ -8,8 +8,8 @@ use patchdex_format::{FileEntry, Manifest};
 use super::error::Difference;
 use super::fold::{Fold, Part, Written, tally};
 use super::{
-    Collection, CollectionError, Draft, PreparationChoice, common_root, meaning, model_difference,
-    path_prefix, read_listed, require_tokens, write_preparation,
+    Collection, CollectionError, Draft, GraphDemand, PreparationChoice, Published, Ungraphed, common_root,
+    meaning, model_difference, path_prefix, read_listed, require_tokens, write_preparation,
 };
 use crate::dims::Source;
 use crate::segment::{Listed, RowEncoding};
@@ -26,6 +26,8 @@ pub struct Merge {
     pub metadata_dropped: Vec<String>,
     /// Whether some collections keep the model's own tokens and others do not: the new one does not.
     pub raw_dropped: bool,
+    /// Segments that were to have a graph and have none.
+    pub ungraphed: Vec<Ungraphed>,
 }
 
 /// Makes `out` of the images of `paths`. With `prepare`, all vectors are made anew from the model's own tokens; without,
@@ -57,8 +59,8 @@ pub fn merge(
     let draft = match Draft::begin(out, &stamp(&collections, prepare))? {
         Ok(draft) => draft,
         Err(manifest) => {
-            let (superseded, metadata_dropped) = (0, Vec::new());
-            return Ok(Merge { manifest: *manifest, superseded, metadata_dropped, raw_dropped: false });
+            let (superseded, metadata_dropped, raw_dropped, ungraphed) = (0, Vec::new(), false, Vec::new());
+            return Ok(Merge { manifest: *manifest, superseded, metadata_dropped, raw_dropped, ungraphed });
         }
     };
     let mut parts = Vec::new();
@@ -91,8 +93,8 @@ pub fn merge(
         source: stamp(&collections, prepare),
         ..draft.next(manifest)
     };
-    draft.publish(&merged, true)?;
-    Ok(Merge { manifest: merged, superseded, metadata_dropped, raw_dropped })
+    let Published { manifest, ungraphed } = draft.publish(&merged, true, GraphDemand::Wanted)?;
+    Ok(Merge { manifest, superseded, metadata_dropped, raw_dropped, ungraphed })
 }
 
 /// Refuses collections whose vectors say different things.

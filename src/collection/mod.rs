@@ -18,17 +18,17 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-pub use commit::{Draft, MODEL_PREPARATION};
+pub use commit::{Draft, MODEL_PREPARATION, Published};
 pub use compact::{CompactOptions, Compaction, compact};
 pub use error::{CollectionError, Difference};
 pub use filter::{Column, Columns, Filter, FilterError};
 pub use fold::Written;
-pub use graphs::graph_plan;
+pub use graphs::{GraphDemand, Ungraphed, graph_plan};
 pub use listing::Placed;
 pub use merge::{Merge, merge};
 use patchdex_format::{MANIFEST_NAME, Manifest, ModelBinding, SegmentEntry};
 pub use preparation::{PreparationChoice, generic_preparation, write_preparation};
-pub use prepare::prepare;
+pub use prepare::{Prepared, prepare};
 pub use remove::{Removal, Selection, relist, remove};
 pub use repair::{Repair, repair};
 pub use verify::{Damage, VerifyReport, verify};
@@ -37,7 +37,7 @@ use crate::core::{Fault, Kind};
 use crate::dims::Preparation;
 use crate::index::RowKind;
 use crate::metric::Metric;
-use crate::segment::{ImageView, Segment};
+use crate::segment::{ImageView, OpenSegmentError, Segment};
 use crate::storage::{Map, StorageError};
 
 /// Program and version, as manifests and files name their writer.
@@ -54,7 +54,8 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Maps the collection in `path`. Vectors are not read, whatever their size.
+    /// Maps the collection in `path`. Vectors are not read, whatever their size. A segment whose graph is missing or damaged is
+    /// scanned.
     ///
     /// # Errors
     /// No collection there, a later version, or damage, with the file and what to do.
@@ -62,14 +63,14 @@ impl Collection {
         let mut manifest = read_manifest(path)?;
         loop {
             let commit = manifest.commit;
-            let error = match Self::of(path, manifest) {
-                Ok(collection) => return Ok(collection),
-                Err(error) => error,
-            };
+            let opened = Self::of(path, manifest);
+            if opened.as_ref().is_ok_and(|collection| collection.graph_faults().next().is_none()) {
+                return opened;
+            }
             // A writer may have replaced files between the manifest and them: then there is a later commit.
             manifest = read_manifest(path)?;
             if manifest.commit == commit {
-                return Err(error);
+                return opened;
             }
         }
     }
@@ -96,6 +97,11 @@ impl Collection {
     /// Its segments, in order of their commits.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// Graphs that are missing or damaged, so that their segments are scanned.
+    pub fn graph_faults(&self) -> impl Iterator<Item = &OpenSegmentError> {
+        self.segments.iter().filter_map(Segment::graph_fault)
     }
 
     /// The similarity that its vectors were made for.

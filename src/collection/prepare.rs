@@ -6,11 +6,20 @@ use std::path::Path;
 use patchdex_format::Manifest;
 
 use super::{
-    Collection, CollectionError, Draft, PreparationChoice, meaning, require_tokens, segment_dir,
-    write_preparation,
+    Collection, CollectionError, Draft, GraphDemand, PreparationChoice, Published, Ungraphed, meaning,
+    require_tokens, segment_dir, write_preparation,
 };
 use crate::dims::{Preparation, Source};
 use crate::segment::{BLOCK_TOKENS, FileRole, RowEncoding, Segment, file_entry};
+
+/// What was prepared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// The map that the stored vectors went through.
+    pub preparation: Preparation,
+    /// Segments that were to have a graph and have none.
+    pub ungraphed: Vec<Ungraphed>,
+}
 
 /// Replaces the preparation of the collection in `path`, and with it every stored vector, in one commit; none when it
 /// has that preparation already.
@@ -18,7 +27,7 @@ use crate::segment::{BLOCK_TOKENS, FileRole, RowEncoding, Segment, file_entry};
 /// # Errors
 /// Tokens that were not kept, a preparation that does not fit them, damage, a full disk, or another writer at work. The
 /// last commit is still there then.
-pub fn prepare(path: &Path, source: &Source) -> Result<Preparation, CollectionError> {
+pub fn prepare(path: &Path, source: &Source) -> Result<Prepared, CollectionError> {
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
     let manifest = collection.manifest();
@@ -41,7 +50,7 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Preparation, CollectionEr
     let (held, digest) = (&manifest.preparation, preparation.digest());
     if (&held.spec, &held.fitted_on, &held.digest) == (&preparation.method, &preparation.fitted_on, &digest) {
         // The stored vectors are what they would become.
-        return Ok(preparation);
+        return Ok(Prepared { preparation, ungraphed: Vec::new() });
     }
     let encoding = RowEncoding { preparation: &preparation, metric, rows };
     let mut segments = manifest.segments.clone();
@@ -59,8 +68,8 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Preparation, CollectionEr
         segments,
         ..draft.next(manifest)
     };
-    draft.publish(&prepared, false)?;
-    Ok(preparation)
+    let Published { ungraphed, .. } = draft.publish(&prepared, false, GraphDemand::Wanted)?;
+    Ok(Prepared { preparation, ungraphed })
 }
 
 /// Rows that belong to an image, an image each.

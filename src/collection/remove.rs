@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use patchdex_format::{Manifest, SegmentEntry};
 
 use super::fold::{Fold, Part};
-use super::{Collection, CollectionError, Draft, is_imported, meaning};
+use super::{Collection, CollectionError, Draft, GraphDemand, Ungraphed, is_imported, meaning};
 use crate::segment::{FileRole, ImageView, Listed, SegmentTables};
 
 /// Which images.
@@ -28,6 +28,8 @@ pub struct Removal {
     pub images: Vec<String>,
     /// Vectors that belong to no image any more.
     pub patches: u64,
+    /// Segments that were to have a graph and have none.
+    pub ungraphed: Vec<Ungraphed>,
 }
 
 /// Removes images from the collection in `path`, in one commit; with `dry_run` it only says which.
@@ -58,7 +60,7 @@ pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Remov
     if !dry_run && !removal.images.is_empty() {
         segments.extend(emptied(&draft, &collection, &segments)?);
         let removed = Manifest { segments, ..draft.next(manifest) };
-        draft.publish(&removed, false)?;
+        removal.ungraphed = draft.publish(&removed, false, GraphDemand::Wanted)?.ungraphed;
     }
     Ok(removal)
 }

@@ -8,8 +8,8 @@ use patchdex_format::{FileEntry, Manifest, SegmentEntry};
 use super::commit::{BACKUP_NAME, LOCK_NAME};
 use super::verify::verify_rejects;
 use super::{
-    CREATED_BY, CollectionError, Draft, generic_preparation, meaning, read_manifest, read_manifest_file,
-    read_preparation, write_preparation,
+    CREATED_BY, CollectionError, Draft, GraphDemand, Ungraphed, generic_preparation, meaning, read_manifest,
+    read_manifest_file, read_preparation, write_preparation,
 };
 use crate::dims::Preparation;
 use crate::segment::{BLOCK_TOKENS, Depth, FileRole, RowEncoding, Segment, SegmentFile, file_entry};
@@ -29,6 +29,8 @@ pub struct Repair {
     pub lost_images: Vec<String>,
     /// What was set aside.
     pub quarantined: Vec<PathBuf>,
+    /// Segments that were to have a graph and have none.
+    pub ungraphed: Vec<Ungraphed>,
 }
 
 impl Repair {
@@ -47,7 +49,7 @@ pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
     restore_manifest(path, &mut done)?;
     let draft = Draft::change(path)?;
     let manifest = read_manifest(path)?;
-    let mut shop = Workshop { path, manifest: &manifest, draft: &draft, done };
+    let mut shop = Workshop { path, manifest: &manifest, draft: &draft, done, graphs: Vec::new() };
     let (preparation, entry) = shop.preparation()?;
     let mut repaired = Manifest { preparation: entry, segments: Vec::new(), ..manifest.clone() };
     if let Err(error) = verify_rejects(path, &manifest) {
@@ -58,7 +60,7 @@ pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
     for segment in &manifest.segments {
         repaired.segments.extend(shop.segment(segment, &preparation)?);
     }
-    let mut done = shop.done;
+    let Workshop { mut done, graphs, .. } = shop;
     let copy = path.join(BACKUP_NAME);
     if let Some(error) = copy.exists().then(|| read_manifest_file(&copy).err()).flatten() {
         storage::write_atomic(&copy, &manifest.to_bytes())?;
@@ -66,7 +68,16 @@ pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
     }
     if repaired != manifest {
         let repaired = draft.next(&repaired);
-        draft.publish(&repaired, false)?;
+        let published = draft.publish(&repaired, false, GraphDemand::Wanted)?;
+        let has_graph = |segment: &str| {
+            let entry = published.manifest.segments.iter().find(|entry| entry.id == segment);
+            entry.is_some_and(|entry| FileRole::Graph.entry(entry).is_some())
+        };
+        for (segment, error) in graphs {
+            let list = if has_graph(&segment) { &mut done.rebuilt } else { &mut done.lost };
+            list.push(format!("the graph of segment {segment} ({error})"));
+        }
+        done.ungraphed = published.ungraphed;
     }
     Ok(done)
 }
@@ -99,6 +110,8 @@ struct Workshop<'a> {
     manifest: &'a Manifest,
     draft: &'a Draft,
     done: Repair,
+    /// Graphs that were set aside, by their segments, and why: they are made anew when the repair is published.
+    graphs: Vec<(String, String)>,
 }
 
 impl Workshop<'_> {
@@ -146,6 +159,9 @@ impl Workshop<'_> {
             self.drop_file(&folder, &mut mended, FileRole::Metadata)?;
             self.done.lost.push(format!("the metadata of segment {}: {error}", entry.id));
         }
+        if let Some(error) = fault(FileRole::Graph) {
+            self.drop_graph(&folder, &mut mended, error.to_string())?;
+        }
         if let Some(error) = fault(FileRole::Images) {
             return self.give_up(entry, &error.to_string(), Vec::new());
         }
@@ -155,9 +171,7 @@ impl Workshop<'_> {
                     if let Some(damaged) = FileRole::Vectors.entry(entry) {
                         self.set_aside_file(&folder, &entry.id, damaged)?;
                     }
-                    let is_vectors =
-                        |held: &&mut FileEntry| FileRole::of(&held.name) == Some(FileRole::Vectors);
-                    mended.files.iter_mut().filter(is_vectors).for_each(|held| *held = file.clone());
+                    FileRole::replace(&mut mended, vec![file]);
                     self.done
                         .rebuilt
                         .push(format!("the vectors of segment {} from its tokens ({error})", entry.id));
@@ -168,21 +182,33 @@ impl Workshop<'_> {
                 }
             }
         }
-        let unusable = |mended: &SegmentEntry| {
-            Segment::verify(&folder, mended, rows, dim, Depth::Quick).into_iter().next()
+        // Sound files may still not belong together.
+        let opened = Segment::open(&folder, &mended, rows, dim);
+        let unusable = match &opened {
+            Ok(segment) => segment.table_fault().map(|fault| fault.to_string()),
+            Err(error) => Some(error.to_string()),
         };
-        // A graph is made anew when the repair is published. Sound files may still not belong together.
-        let graph = FileRole::Graph.entry(&mended);
-        let graph = graph.and_then(|_| fault(FileRole::Graph).or_else(|| unusable(&mended)));
-        if let Some(error) = graph {
-            self.drop_file(&folder, &mut mended, FileRole::Graph)?;
-            FileRole::drop_graph(&mut mended);
-            self.done.rebuilt.push(format!("the graph of segment {} ({error})", entry.id));
+        if let Some(error) = unusable {
+            return self.give_up(entry, &error, Segment::paths(&folder, entry));
         }
-        match unusable(&mended) {
-            None => Ok(Some(mended)),
-            Some(error) => self.give_up(entry, &error.to_string(), Segment::paths(&folder, entry)),
+        let misfit = opened.ok().and_then(|segment| segment.graph_fault().map(ToString::to_string));
+        if let Some(error) = misfit {
+            self.drop_graph(&folder, &mut mended, error)?;
         }
+        Ok(Some(mended))
+    }
+
+    /// Sets a graph aside, to be made anew.
+    fn drop_graph(
+        &mut self,
+        folder: &Path,
+        segment: &mut SegmentEntry,
+        error: String,
+    ) -> Result<(), CollectionError> {
+        self.drop_file(folder, segment, FileRole::Graph)?;
+        FileRole::drop_graph(segment);
+        self.graphs.push((segment.id.clone(), error));
+        Ok(())
     }
 
     /// Vectors made anew; none where there are no sound tokens.
@@ -236,6 +262,7 @@ impl Workshop<'_> {
         let known = if names.is_empty() { ", whose names are not known" } else { "" };
         self.done.lost.push(format!("{} images of segment {}{known}: {error}", entry.images, entry.id));
         self.done.lost_images.extend(names);
+        self.graphs.retain(|(segment, _)| *segment != entry.id);
         Ok(None)
     }
 

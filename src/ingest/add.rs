@@ -13,7 +13,9 @@ use super::journal::{self, Journal, Record};
 use super::listing::Listing;
 use super::pipeline::Spooling;
 use super::{IndexOptions, IngestError, Sources, Summary, embed, model_binding, stamp};
-use crate::collection::{Collection, CollectionError, Draft, model_difference, relist, require_model};
+use crate::collection::{
+    Collection, CollectionError, Draft, GraphDemand, model_difference, relist, require_model,
+};
 use crate::index::RowKind;
 use crate::model::Model;
 
@@ -105,6 +107,7 @@ pub fn add(
             unchanged: true,
             rejects_file: list,
             unmatched_metadata,
+            ungraphed: Vec::new(),
         },
     };
     let relisted = listing.segments.iter().any(|table| table.changed) || addition.new_root.is_some();
@@ -148,7 +151,7 @@ pub fn add(
         ..draft.next(manifest)
     };
     drop(journal);
-    draft.publish(&added, true)?;
+    addition.summary.ungraphed = draft.publish(&added, true, GraphDemand::Wanted)?.ungraphed;
     Ok(addition)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use patchdex_format::{
@@ -13,14 +13,15 @@ use serde_json::Value;
 use super::journal::{Embedded, Journal, Outcome, Record, Reject, ViewRecord};
 use super::{IndexOptions, IngestError, Sources, model_binding, spools_raw, view_plan};
 use crate::collection::{
-    CREATED_BY, CollectionError, Draft, PreparationChoice, graph_plan, write_preparation,
+    CREATED_BY, CollectionError, Draft, GraphDemand, PreparationChoice, Published, graph_plan,
+    write_preparation,
 };
 use crate::dims::Preparation;
 use crate::model::Model;
 use crate::segment::{BLOCK_TOKENS, FileRole, Listed, SegmentTables, file_entry, write_container};
 use crate::storage::{Map, StorageError};
 
-/// Writes and publishes the collection; gives the list of rejects.
+/// Writes and publishes the collection.
 pub(super) fn finish(
     draft: Draft,
     journal: Journal,
@@ -29,7 +30,7 @@ pub(super) fn finish(
     options: &IndexOptions,
     choice: PreparationChoice,
     stamp: String,
-) -> Result<PathBuf, IngestError> {
+) -> Result<Published, IngestError> {
     let embedded = embedded(journal.records());
     if embedded.is_empty() {
         // There is nothing to go on with.
@@ -46,7 +47,6 @@ pub(super) fn finish(
     let metadata_of = |path: &[u8]| options.told(&sources.root, path, serde_json::Map::new());
     let segment = write_segment(&draft, &metadata_of, &embedded, &spool, &preparation, raw, options)?;
     let rejects = write_rejects(&draft, &journal.sorted_rejects())?;
-    let list = draft.path().join(&rejects.name);
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         created_by: CREATED_BY.to_owned(),
@@ -64,8 +64,7 @@ pub(super) fn finish(
         source: stamp,
     };
     drop((spool, journal));
-    draft.publish(&manifest, true)?;
-    Ok(list)
+    Ok(draft.publish(&manifest, true, GraphDemand::Required)?)
 }
 
 /// Writes this commit's segment, of images whose tokens are in the spool.

@@ -28,7 +28,7 @@ use patchdex_format::{ModelBinding, TilePlan, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
 pub use views::{View, views};
 
-use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, bytes_of_path};
+use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, Ungraphed, bytes_of_path};
 use crate::dims::{Preparation, Source};
 use crate::index::{HnswParameters, RowKind};
 use crate::metric::{METRICS, Metric};
@@ -149,6 +149,8 @@ pub struct Summary {
     pub rejects_file: PathBuf,
     /// Rows of the metadata that name no image of the collection.
     pub unmatched_metadata: usize,
+    /// Segments that were to have a graph and have none.
+    pub ungraphed: Vec<Ungraphed>,
 }
 
 /// Builds a collection of `sources`, or goes on where an earlier run of the same command stopped. `stop` set by
@@ -185,15 +187,16 @@ pub fn index(
     let listed: Vec<Vec<u8>> = journal.listed_paths().collect();
     let images = listed.len();
     let unmatched_metadata = options.unmatched(&sources.root, listed.iter().map(Vec::as_slice));
-    let rejects_file = finish::finish(draft, journal, sources, model, options, choice, stamp)?;
+    let published = finish::finish(draft, journal, sources, model, options, choice, stamp)?;
     Ok(Summary {
         status,
         images,
         rejects,
         embedded_views,
         unchanged: false,
-        rejects_file,
+        rejects_file: options.out.join(&published.manifest.rejects.name),
         unmatched_metadata,
+        ungraphed: published.ungraphed,
     })
 }
 
@@ -341,5 +344,6 @@ fn unchanged(
         unchanged: true,
         rejects_file: list,
         unmatched_metadata: options.unmatched(&sources.root, known.keys().map(Vec::as_slice)),
+        ungraphed: Vec::new(),
     })
 }

@@ -270,6 +270,7 @@ impl<'a> SearchedRows<'a> {
                     SearchPath { index: "hnsw", vectors: rows, ef: Some(ef), recall_at_10, reason: None };
                 (Some(Walk { index, ef, allowed }), path)
             }
+            _ if segment.graph_fault().is_some() => exact(Some("damaged graph")),
             _ => exact(Some("no graph")),
         };
         Self { stretches, runs, graph, path }

@@ -23,6 +23,8 @@ pub struct Segment {
     metadata: Option<SegmentFile>,
     /// The graph over the vectors.
     graph: Option<SegmentFile>,
+    /// Why there is none where one is listed.
+    graph_fault: Option<OpenSegmentError>,
     /// The same, read when it is first asked for.
     table: OnceLock<MetadataTable>,
     rows: RowKind,
@@ -81,10 +83,11 @@ impl ImageView<'_> {
 }
 
 impl Segment {
-    /// Maps the files of a segment in `folder`.
+    /// Maps the files of a segment in `folder`. A graph that cannot be used is none ([`Segment::graph_fault`] says why): the
+    /// vectors can be scanned.
     ///
     /// # Errors
-    /// A missing file, a damaged one, or one that the manifest does not vouch for.
+    /// Another missing file, a damaged one, or one that the manifest does not vouch for.
     pub fn open(
         folder: &Path,
         entry: &SegmentEntry,
@@ -103,8 +106,15 @@ impl Segment {
         let vectors = open(listed(FileRole::Vectors)?)?;
         let raw = FileRole::Raw.entry(entry).map(&open).transpose()?;
         let metadata = FileRole::Metadata.entry(entry).map(&open).transpose()?;
-        let graph = FileRole::Graph.entry(entry).map(&open).transpose()?;
-        let segment = Self { images, vectors, raw, metadata, graph, table: OnceLock::new(), rows, dim };
+        let (graph, graph_fault) = match FileRole::Graph
+            .entry(entry)
+            .map(|file| open(file).and_then(|graph| check_graph(&graph, entry.patches, dim).map(|()| graph)))
+        {
+            Some(Err(fault)) => (None, Some(fault)),
+            graph => (graph.and_then(Result::ok), None),
+        };
+        let table = OnceLock::new();
+        let segment = Self { images, vectors, raw, metadata, graph, graph_fault, table, rows, dim };
         segment.check(entry)?;
         Ok(segment)
     }
@@ -243,6 +253,11 @@ impl Segment {
         Some(Graph::parse(layout, map, self.dim).expect("invariant: checked in Segment::open"))
     }
 
+    /// Why the graph that the manifest lists is not used, where it lists one that is missing or damaged.
+    pub fn graph_fault(&self) -> Option<&OpenSegmentError> {
+        self.graph_fault.as_ref()
+    }
+
     /// The bytes of stored rows `first..first + count`, and their scales where they have any.
     pub fn row_bytes(&self, first: usize, count: usize) -> (&[u8], &[f32]) {
         match self.vectors() {
@@ -287,12 +302,17 @@ impl Segment {
             return damage;
         }
         match Self::open(folder, entry, rows, dim) {
-            Ok(segment) => {
-                let rows = segment.images().filter_map(Result::err);
-                rows.chain(segment.metadata().err()).take(1).collect()
+            Ok(mut segment) => {
+                let graph = segment.graph_fault.take();
+                segment.table_fault().into_iter().chain(graph).collect()
             }
             Err(error) => vec![error],
         }
+    }
+
+    /// The first fault of the tables, every row looked at.
+    pub fn table_fault(&self) -> Option<OpenSegmentError> {
+        self.images().find_map(Result::err).or_else(|| self.metadata().err())
     }
 
     fn mapped(&self) -> impl Iterator<Item = &SegmentFile> {
@@ -327,12 +347,6 @@ impl Segment {
         }
         let table = self.table()?;
         table.check_shares().map_err(OpenSegmentError::in_file(self.images.map.path()))?;
-        if let Some(SegmentFile { map, layout }) = &self.graph {
-            let graph = Graph::parse(layout, map, self.dim).map_err(OpenSegmentError::in_file(map.path()))?;
-            if graph.len() as u64 != entry.patches {
-                return Err(OpenSegmentError::replaced(map.path(), format!("{} nodes", graph.len())));
-            }
-        }
         let (images, views) = (table.len() as u64, table.view_count() as u64);
         match (images, views) == (entry.images, entry.views) {
             true => Ok(()),
@@ -341,6 +355,19 @@ impl Segment {
                 Err(OpenSegmentError::replaced(self.images.map.path(), what))
             }
         }
+    }
+}
+
+/// A graph over `patches` vectors of `dim` numbers; after this, reading it in place cannot fail.
+fn check_graph(
+    SegmentFile { map, layout }: &SegmentFile,
+    patches: u64,
+    dim: usize,
+) -> Result<(), OpenSegmentError> {
+    let graph = Graph::parse(layout, map, dim).map_err(OpenSegmentError::in_file(map.path()))?;
+    match graph.len() as u64 == patches {
+        true => Ok(()),
+        false => Err(OpenSegmentError::replaced(map.path(), format!("{} nodes", graph.len()))),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::growth::Growth;
 use super::incoming::{Images, grow_from_vectors};
 use super::{FileFormat, TransferError};
-use crate::collection::{CREATED_BY, Draft, graph_plan, write_preparation};
+use crate::collection::{CREATED_BY, Draft, GraphDemand, graph_plan, write_preparation};
 use crate::dims::Preparation;
 use crate::exchange::{ParquetPatches, PatchBlock, VectorFile};
 use crate::index::{HnswParameters, RowKind};
@@ -87,7 +87,7 @@ pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import,
         rejects: draft.write_rejects("")?,
         source: stamp,
     };
-    draft.publish(&manifest, true)?;
+    let manifest = draft.publish(&manifest, true, GraphDemand::Required)?.manifest;
     Ok(Import { manifest, unchanged: false, skipped })
 }
 

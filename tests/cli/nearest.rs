@@ -202,3 +202,70 @@ fn a_damaged_graph_is_made_anew() {
     assert!(std::fs::read(work.at("c/quarantine/000001/graph.pdx")).unwrap() == damaged);
     work.run(["verify", "c", "--full"]).done();
 }
+
+#[test]
+fn a_graph_that_cannot_be_used_keeps_nobody_from_asking() {
+    let work = Workspace::new();
+    let base: Vec<f32> = (0..3000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32).collect();
+    write_rows(&work.at("base.fvecs"), &base, 10);
+    write_rows(&work.at("query.fvecs"), &base[..10], 10);
+    work.run(["import", "base.fvecs", "--out", "c"]).done();
+    let graph = work.at("c/segments/000001/graph.pdx");
+    let sound = std::fs::read(&graph).unwrap();
+    let ask = |more: &[&str]| {
+        work.run([&["query", "c", "--vectors", "query.fvecs", "--json"], more].concat()).done()
+    };
+    let found = ask(&[]).json()["results"].clone();
+    let cut = |bytes: &[u8]| std::fs::write(&graph, bytes).unwrap();
+    let damages: [&dyn Fn(); 3] =
+        [&|| cut(&sound[..sound.len() - 1]), &|| cut(b"no graph"), &|| std::fs::remove_file(&graph).unwrap()];
+    for damage in damages {
+        damage();
+        let asked = ask(&[]);
+        assert_eq!(asked.stderr.matches("warning").count(), 1, "{}", asked.stderr);
+        assert!(asked.stderr.contains("graph.pdx") && asked.stderr.contains("repair"), "{}", asked.stderr);
+        let asked = asked.json();
+        assert_eq!((&asked["results"], &asked["plan"][0]["reason"]), (&found, &"damaged graph".into()));
+        assert!(!ask(&["--exact"]).stderr.contains("graph"));
+        assert!(work.run(["inspect", "c"]).done().stderr.contains("graph.pdx"));
+        let verified = work.run(["verify", "c", "--quick"]).ended(1);
+        assert!(verified.stdout.contains("graph.pdx"), "{}", verified.stdout);
+    }
+    work.run(["repair", "c"]).done();
+    assert!(std::fs::read(work.at("c/segments/000001/graph-2.pdx")).unwrap() == sound);
+    assert_eq!(ask(&[]).stderr, "");
+}
+
+#[test]
+fn a_graph_that_is_worth_nothing_stops_only_who_asked_for_it() {
+    let work = Workspace::new();
+    let mut state = 7u32;
+    let mut number = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let (dim, poor) = (64, ["--m", "2", "--ef-construction", "4"]);
+    for name in ["a.fvecs", "b.fvecs"] {
+        write_rows(&work.at(name), &(0..6000 * dim).map(&mut number).collect::<Vec<_>>(), dim);
+    }
+    let words = [&["import", "a.fvecs", "--out", "refused"][..], &poor].concat();
+    let refused = work.run(words).refused(2, &["000001", "--index exact"]);
+    assert!(refused.stderr.contains("of sampled vectors find themselves"), "{}", refused.stderr);
+    // Collections whose vectors once had poor graphs that were good enough.
+    for (file, name) in [("a.fvecs", "a"), ("b.fvecs", "b")] {
+        work.run(["import", file, "--out", name, "--index", "exact"]).done();
+        let path = work.at(name).join("manifest.json");
+        let mut manifest = patchdex_format::Manifest::parse(&std::fs::read(&path).unwrap()).unwrap();
+        let plan = patchdex_format::GraphPlan { builder: "batch".into(), m: 2, ef_construction: 4, seed: 0 };
+        manifest.graph = Some(plan);
+        std::fs::write(&path, manifest.to_bytes()).unwrap();
+    }
+    let merged = work.run(["merge", "c", "a", "b"]).done();
+    assert!(merged.stderr.contains("warning: segment 000001 has no graph"), "{}", merged.stderr);
+    assert!(work.run(["inspect", "c"]).done().stdout.contains("of segment 000001: none, it is scanned"));
+    let asked = work.run(["query", "c", "--vectors", "a.fvecs", "--top", "1", "--json"]).done().json();
+    assert_eq!(asked["plan"][0]["reason"], "no graph");
+    // What was worth nothing is not tried again by those who did not ask for it.
+    assert!(!work.run(["remove", "c", "a.fvecs"]).done().stderr.contains("graph"));
+    work.run(["verify", "c"]).done();
+}
