@@ -10,8 +10,8 @@ use patchdex_format::Element;
 use serde::Serialize;
 
 use super::EvalError;
-use super::draw::drawn;
 use crate::collection::Collection;
+use crate::core::drawn;
 use crate::exchange::VectorFile;
 use crate::index::{RowKind, Vectors};
 use crate::metric::{METRICS, Metric};

@@ -4,7 +4,6 @@
 mod ann;
 mod ann_report;
 mod data;
-mod draw;
 mod error;
 mod machine;
 mod measures;

@@ -3,11 +3,14 @@
 
 use rayon::prelude::*;
 
+use crate::core::drawn;
 use crate::index::Vectors;
 use crate::metric::kernels::CODE_LANES;
 
 /// Rows whose numbers the scale is taken from.
 const SAMPLE_ROWS: usize = 10_000;
+/// Which rows. Drawn, for a stride could meet the same patch of every image.
+const SAMPLE_SEED: u64 = 2;
 /// Rows that one task sums up. Fixed, so that sums do not depend on the threads.
 const BLOCK_ROWS: usize = 4096;
 /// Share of the numbers that are cut off at ±127: a few outliers would coarsen all others.
@@ -47,7 +50,7 @@ impl Codebook {
             .collect();
         let mut row = vec![0.0f32; dim];
         let mut spread = Vec::new();
-        for at in (0..rows).step_by(rows.div_ceil(SAMPLE_ROWS).max(1)) {
+        for at in drawn(rows, SAMPLE_ROWS.min(rows), SAMPLE_SEED) {
             vectors.widen(dim, at, &mut row);
             spread.extend(row.iter().zip(&mean).map(|(v, mean)| (v - mean).abs()));
         }
