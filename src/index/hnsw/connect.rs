@@ -1,32 +1,69 @@
 //! Reachability: after this every node of the bottom layer can be reached from the first one. Graphs that grow node by
 //! node leave some that no list leads to (hnsw_rs, hnswlib and FAISS alike); no search finds those at any effort.
 
+use std::collections::{HashMap, VecDeque};
+
 use super::layers::Layers;
 use super::points::Points;
 use super::search::{Layer, NO_LINK, Walker};
 
-/// Gives every node that cannot be reached a place in the list of the nearest one that can. Gives their number.
+/// Gives every node that cannot be reached a place in the list of a near one that can: of those that a walk finds, nearest
+/// first, the first with a free place. Gives their number.
 pub(super) fn connect(points: &Points<'_>, layers: &mut Layers, ef: usize) -> usize {
     let degree = layers.degree;
     let Some(bottom) = layers.links.first_mut() else { return 0 };
     let mut reached = vec![false; points.len()];
     reach(bottom, degree, &mut reached, 0);
     let (mut walker, mut query) = (Walker::default(), Vec::new());
+    let mut twins = Twins::default();
     let mut adopted = 0;
     for node in 0..points.len() as u32 {
         if reached[node as usize] {
             continue;
         }
-        points.query(node, &mut query);
-        let layer = Layer::of(points.codes, points.dim, bottom, degree);
-        // A walk from the first node sees none but those that are reached.
-        let found = walker.walk(layer, &query, Some(&points.lengths), 0, ef, ef);
-        let parent = found.first().map_or(0, |nearest| nearest.node());
+        let code = points.code(node);
+        let parent = twins.with_room(code, bottom, degree).unwrap_or_else(|| {
+            points.query(node, &mut query);
+            let layer = Layer::of(points.codes, points.dim, bottom, degree);
+            // A walk from the first node sees none but those that are reached.
+            let found = walker.walk(layer, &query, Some(&points.lengths), 0, ef, ef);
+            let has_room = |node: &u32| has_room(bottom, degree, *node);
+            let with_room = found.iter().map(|found| found.node()).find(has_room);
+            with_room.or_else(|| found.first().map(|nearest| nearest.node())).unwrap_or(0)
+        });
         adopt(bottom, degree, parent, node);
         reach(bottom, degree, &mut reached, node);
+        twins.insert(code, node);
         adopted += 1;
     }
     adopted
+}
+
+/// Nodes that were adopted, by their codes: of many equal ones each takes in others, breadth first, so that they make a
+/// shallow tree and no chain.
+#[derive(Default)]
+struct Twins<'a>(HashMap<&'a [i8], VecDeque<u32>>);
+
+impl<'a> Twins<'a> {
+    fn insert(&mut self, code: &'a [i8], node: u32) {
+        self.0.entry(code).or_default().push_back(node);
+    }
+
+    /// The first adopted node with this code that has a free place.
+    fn with_room(&mut self, code: &[i8], links: &[u32], degree: usize) -> Option<u32> {
+        let twins = self.0.get_mut(code)?;
+        while let Some(&twin) = twins.front() {
+            if has_room(links, degree, twin) {
+                return Some(twin);
+            }
+            twins.pop_front();
+        }
+        None
+    }
+}
+
+fn has_room(links: &[u32], degree: usize, node: u32) -> bool {
+    links[node as usize * degree..][..degree].contains(&NO_LINK)
 }
 
 /// Makes `child` a neighbour of `parent`. A full list gives up its last link, which the child takes over: what could be

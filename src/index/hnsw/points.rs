@@ -32,11 +32,15 @@ impl<'a> Points<'a> {
         self.lengths.len()
     }
 
-    /// The code of `node`, as a query.
+    /// The code of `node`.
+    pub(super) fn code(&self, node: u32) -> &'a [i8] {
+        &self.codes[node as usize * self.dim..][..self.dim]
+    }
+
+    /// The same, as a query.
     pub(super) fn query(&self, node: u32, out: &mut Vec<i16>) {
-        let code = &self.codes[node as usize * self.dim..][..self.dim];
         out.clear();
-        out.extend(code.iter().map(|&v| i16::from(v)));
+        out.extend(self.code(node).iter().map(|&v| i16::from(v)));
     }
 }
 

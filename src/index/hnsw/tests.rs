@@ -7,7 +7,7 @@ use super::connect::{connect, reach};
 use super::points::Points;
 use super::search::NO_LINK;
 use super::{BUILDERS, Graph, HnswIndex, HnswParameters};
-use crate::index::{DEFAULT_EF, ExactIndex, PatchIndex, RowSet, Vectors};
+use crate::index::{DEFAULT_EF, ExactIndex, Neighbour, PatchIndex, RowSet, Vectors};
 
 const DIM: usize = 48;
 
@@ -102,6 +102,43 @@ fn what_no_list_leads_to_is_connected() {
     let mut reached = vec![false; 400];
     reach(&layers.links[0], layers.degree, &mut reached, 0);
     assert!(reached.iter().all(|&reached| reached));
+}
+
+#[test]
+fn many_equal_rows_are_all_near_the_entry_and_found() {
+    let random = clustered(5100, 8);
+    let (random, queries) = random.split_at(5000 * DIM);
+    let equal = clustered(1, 9);
+    let rows: Vec<f32> =
+        random.chunks_exact(DIM).flat_map(|row| [row, equal.as_slice()]).flatten().copied().collect();
+    let vectors = Vectors::F32(&rows);
+    let index = HnswIndex { graph: build(&rows), vectors, dim: DIM };
+    let graph = &index.graph;
+    assert_eq!(index.prove().reached, 10_000);
+    // Layer by layer from the first node: a chain of equal ones would be thousands of steps long.
+    let mut seen = vec![false; graph.len()];
+    let (mut layer, mut steps) = (vec![0u32], 0);
+    seen[0] = true;
+    while !layer.is_empty() {
+        let links =
+            layer.iter().flat_map(|&node| &graph.links[node as usize * graph.degree..][..graph.degree]);
+        let fresh =
+            links.filter(|&&link| link != NO_LINK && !std::mem::replace(&mut seen[link as usize], true));
+        layer = fresh.copied().collect();
+        steps += 1;
+    }
+    assert!(steps < 30, "{steps} steps");
+    let found = index.search(&equal, 50, Effort { ef: 64, rescored: 50 });
+    let own = ExactIndex { vectors, dim: DIM }.search(&equal, 1, Effort::default())[0].similarity;
+    assert!(found.len() == 50 && found.iter().all(|found| found.similarity == own), "{found:?}");
+    // What is nearer to a query than they are is found as ever.
+    let truth = ExactIndex { vectors, dim: DIM }.search_many(queries, 10, Effort::default());
+    let found = index.search_many(queries, 10, Effort { ef: 100, rescored: 40 });
+    let near = |(found, truth): (&Vec<Neighbour>, &Vec<Neighbour>)| {
+        found.iter().filter(|found| found.similarity >= truth[9].similarity).count()
+    };
+    let right: usize = found.iter().zip(&truth).map(near).sum();
+    assert!(right >= 950, "{right} of 1000");
 }
 
 #[test]
