@@ -16,7 +16,8 @@ const BLOCK_ROWS: usize = 4096;
 /// Share of the numbers that are cut off at ±127: a few outliers would coarsen all others.
 const CLIPPED_SHARE: f64 = 1e-4;
 
-/// Added to a number of less than 2²² and taken away again, it leaves the nearest whole number.
+/// Added to a number of less than 2²², it leaves the nearest whole number (of two the even one) in the low bits, in one
+/// instruction on every CPU.
 const ROUNDING: f32 = 12_582_912.0;
 
 /// How vectors become codes.
@@ -84,24 +85,24 @@ impl Codebook {
         codes
     }
 
-    /// A query for products with codes, into `out`: its numbers as fine as [`Kernels::dot_codes`] allows.
+    /// A query for products with codes, into `out`: its numbers as fine as [`Kernels::dot_codes`] allows. Of numbers that are
+    /// infinite the sign counts, what is no number counts as zero.
     ///
     /// [`Kernels::dot_codes`]: crate::metric::Kernels
     pub fn query(&self, query: &[f32], out: &mut CodeQuery) {
         let finest = (i32::MAX / 128 / self.code_dim() as i32).min(i32::from(i16::MAX)) as f32;
-        let largest = query.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        let scale = finest / largest;
-        let scale = if scale.is_finite() { scale } else { 0.0 };
-        // Ties to even, and the whole number is left in the low bits: in one instruction on every CPU. A NaN is a number, too.
-        let within = |v: f32| (v * scale).max(-finest).min(finest);
-        let whole = |v: f32| (within(v) + ROUNDING).to_bits().wrapping_sub(ROUNDING.to_bits());
+        let finite = query.iter().map(|v| v.abs()).filter(|v| v.is_finite());
+        let largest = finite.fold(0.0f32, f32::max);
+        // Divided first: the inverse of a tiny number is infinite.
+        let share = |v: f32| v / largest * finest;
+        let within = |v: f32| if share(v).is_nan() { 0.0 } else { share(v).clamp(-finest, finest) };
+        let whole = |v: &f32| (within(*v) + ROUNDING).to_bits().wrapping_sub(ROUNDING.to_bits()) as i16;
         out.numbers.clear();
-        out.numbers.extend(query.iter().map(|&v| whole(v) as i16));
+        out.numbers.extend(query.iter().map(whole));
         out.numbers.resize(self.code_dim(), 0);
-        out.step = if scale > 0.0 { self.scale / scale } else { 0.0 };
+        out.step = self.scale * (largest / finest);
         out.centre = query.iter().zip(&self.mean).map(|(v, mean)| v * mean).sum();
-        let length = query.iter().map(|v| v * v).sum::<f32>().sqrt();
-        out.deviation = length * self.scale / 12.0f32.sqrt();
+        out.deviation = query.iter().map(|v| v * v).sum::<f32>().sqrt() * self.scale / 12.0f32.sqrt();
     }
 }
 
@@ -122,5 +123,42 @@ impl CodeQuery {
     /// The similarity with a vector, as the product with its code tells.
     pub fn similarity(&self, product: i32) -> f32 {
         product as f32 * self.step + self.centre
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(numbers: &[f32]) -> Vec<i16> {
+        let codebook = Codebook { mean: vec![0.0; numbers.len()], scale: 1.0 };
+        let mut whole = CodeQuery::default();
+        codebook.query(numbers, &mut whole);
+        let mut whole = whole.numbers;
+        assert!(whole[numbers.len()..].iter().all(|&v| v == 0) && whole.len() == codebook.code_dim());
+        whole.truncate(numbers.len());
+        whole
+    }
+
+    #[test]
+    fn queries_of_any_size_are_as_fine_as_codes_allow() {
+        let tiny = f32::from_bits(1);
+        for largest in [1.0, tiny * 2.0, f32::MIN_POSITIVE, f32::MIN_POSITIVE / 4.0, f32::MAX, 3e38] {
+            assert_eq!(
+                query(&[largest, -largest / 2.0, 0.0, -largest]),
+                [32_767, -16_384, 0, -32_767],
+                "{largest:e}"
+            );
+        }
+        let wide = query(&vec![-f32::MAX; 16_384]);
+        assert!(wide.iter().all(|&v| i64::from(v) == -i64::from(i32::MAX / 128 / 16_384)));
+    }
+
+    #[test]
+    fn queries_of_what_is_no_number_stay_within_bounds() {
+        assert_eq!(query(&[0.0, -0.0]), [0, 0]);
+        assert_eq!(query(&[f32::NAN, 1.0, -0.5]), [0, 32_767, -16_384]);
+        assert_eq!(query(&[f32::INFINITY, 1.0, f32::NEG_INFINITY]), [32_767, 32_767, -32_767]);
+        assert_eq!(query(&[f32::NAN, f32::INFINITY, 0.0, f32::NEG_INFINITY]), [0, 32_767, 0, -32_767]);
     }
 }

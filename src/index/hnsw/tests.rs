@@ -128,12 +128,12 @@ fn many_equal_rows_are_all_near_the_entry_and_found() {
         steps += 1;
     }
     assert!(steps < 30, "{steps} steps");
-    let found = index.search(&equal, 50, Effort { ef: 64, rescored: 50 });
-    let own = ExactIndex { vectors, dim: DIM }.search(&equal, 1, Effort::default())[0].similarity;
+    let found = index.search(&equal, 50, 64);
+    let own = ExactIndex { vectors, dim: DIM }.search(&equal, 1, DEFAULT_EF)[0].similarity;
     assert!(found.len() == 50 && found.iter().all(|found| found.similarity == own), "{found:?}");
     // What is nearer to a query than they are is found as ever.
-    let truth = ExactIndex { vectors, dim: DIM }.search_many(queries, 10, Effort::default());
-    let found = index.search_many(queries, 10, Effort { ef: 100, rescored: 40 });
+    let truth = ExactIndex { vectors, dim: DIM }.search_many(queries, 10, DEFAULT_EF);
+    let found = index.search_many(queries, 10, 100);
     let near = |(found, truth): (&Vec<Neighbour>, &Vec<Neighbour>)| {
         found.iter().filter(|found| found.similarity >= truth[9].similarity).count()
     };

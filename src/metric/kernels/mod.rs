@@ -144,6 +144,28 @@ mod tests {
     }
 
     #[test]
+    fn every_kernel_is_exact_on_the_largest_products() {
+        let dim = 16_384;
+        let finest = (i32::MAX / 128 / dim as i32) as i16;
+        let signs = |step: usize| move |at: usize| if (at / step).is_multiple_of(2) { 1 } else { -1 };
+        let queries = [1, 3, 64, dim].map(|step| (0..dim).map(signs(step)).collect::<Vec<i16>>());
+        let rows = [1, 3, 64, dim].map(|step| (0..dim).map(signs(step)).collect::<Vec<i16>>());
+        let codes: Vec<i8> =
+            rows.iter().flatten().map(|&sign| sign as i8 * 127).chain(vec![-128; dim]).collect();
+        for signs in &queries {
+            let query: Vec<i16> = signs.iter().map(|sign| sign * finest).collect();
+            let product =
+                |row: &[i8]| row.iter().zip(&query).map(|(&c, &q)| i64::from(c) * i64::from(q)).sum();
+            let expected: Vec<i64> = codes.chunks_exact(dim).map(product).collect();
+            for kernels in Kernels::available() {
+                let mut scores = [0; 5];
+                (kernels.dot_codes)(&query, &codes, &[0, 1, 2, 3, 4], &mut scores);
+                assert_eq!(scores.map(i64::from), *expected, "{}", kernels.name);
+            }
+        }
+    }
+
+    #[test]
     fn a_row_outside_the_matrix_is_not_read() {
         for kernels in Kernels::available() {
             let asked = std::panic::catch_unwind(|| {
