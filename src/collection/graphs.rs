@@ -28,7 +28,7 @@ pub enum GraphDemand {
 pub struct Ungraphed {
     /// The segment's id.
     pub segment: String,
-    /// Why its graph was worth nothing.
+    /// Why.
     pub reason: String,
 }
 
@@ -54,6 +54,11 @@ pub(super) fn complete(
             let entry = &manifest.segments[at];
             let is_known = demand == GraphDemand::Wanted && was_refused(draft, plan, entry);
             if FileRole::Graph.entry(entry).is_some() || entry.patches == 0 || is_known {
+                continue;
+            }
+            if entry.patches > HnswParameters::MOST_NODES as u64 {
+                let reason = format!("{} vectors are more than a graph can have", entry.patches);
+                ungraphed.push(Ungraphed { segment: entry.id.clone(), reason });
                 continue;
             }
             match with_graph(draft, &manifest, entry, &parameters)? {

@@ -7,12 +7,18 @@ use crate::core::drawn;
 use crate::index::Vectors;
 use crate::metric::kernels::CODE_LANES;
 
-/// Rows whose numbers the scale is taken from.
+/// Rows whose numbers the scale is taken from, at most.
 const SAMPLE_ROWS: usize = 10_000;
+/// Numbers that it is taken from, at most: 16 MiB of them.
+const SAMPLE_NUMBERS: usize = 1 << 22;
 /// Which rows. Drawn, for a stride could meet the same patch of every image.
 const SAMPLE_SEED: u64 = 2;
-/// Rows that one task sums up. Fixed, so that sums do not depend on the threads.
+/// Rows that one task sums up, at most. Fixed for a length of rows, so that sums do not depend on the threads.
 const BLOCK_ROWS: usize = 4096;
+/// Numbers of them, at most: 4 MiB.
+const BLOCK_NUMBERS: usize = 1 << 20;
+/// Blocks whose sums are held at once.
+const HELD_BLOCKS: usize = 64;
 /// Share of the numbers that are cut off at ±127: a few outliers would coarsen all others.
 const CLIPPED_SHARE: f64 = 1e-4;
 
@@ -32,26 +38,12 @@ pub struct Codebook {
 impl Codebook {
     /// A codebook for `vectors`, rows of `dim` numbers.
     pub fn fit(vectors: Vectors<'_>, dim: usize) -> Self {
+        let mean = mean(vectors, dim);
         let rows = vectors.len(dim);
-        let sums: Vec<Vec<f64>> = (0..rows.div_ceil(BLOCK_ROWS))
-            .into_par_iter()
-            .map(|block| {
-                let first = block * BLOCK_ROWS;
-                let mut wide = vec![0.0f32; BLOCK_ROWS.min(rows - first) * dim];
-                vectors.widen(dim, first, &mut wide);
-                let mut sums = vec![0.0f64; dim];
-                for row in wide.chunks_exact(dim) {
-                    sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v));
-                }
-                sums
-            })
-            .collect();
-        let mean: Vec<f32> = (0..dim)
-            .map(|at| (sums.iter().map(|block| block[at]).sum::<f64>() / rows.max(1) as f64) as f32)
-            .collect();
+        let sampled = SAMPLE_ROWS.min(SAMPLE_NUMBERS / dim.max(1)).clamp(1, rows.max(1)).min(rows);
         let mut row = vec![0.0f32; dim];
-        let mut spread = Vec::new();
-        for at in drawn(rows, SAMPLE_ROWS.min(rows), SAMPLE_SEED) {
+        let mut spread = Vec::with_capacity(sampled * dim);
+        for at in drawn(rows, sampled, SAMPLE_SEED) {
             vectors.widen(dim, at, &mut row);
             spread.extend(row.iter().zip(&mean).map(|(v, mean)| (v - mean).abs()));
         }
@@ -126,6 +118,30 @@ impl CodeQuery {
     }
 }
 
+/// The mean of `vectors`, the same for any number of threads.
+fn mean(vectors: Vectors<'_>, dim: usize) -> Vec<f32> {
+    let rows = vectors.len(dim);
+    let block_rows = BLOCK_ROWS.min(BLOCK_NUMBERS / dim.max(1)).max(1);
+    let block = |first: usize| {
+        let mut wide = vec![0.0f32; block_rows.min(rows - first) * dim];
+        vectors.widen(dim, first, &mut wide);
+        let mut sums = vec![0.0f64; dim];
+        for row in wide.chunks_exact(dim) {
+            sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v));
+        }
+        sums
+    };
+    let firsts: Vec<usize> = (0..rows).step_by(block_rows).collect();
+    let mut sums = vec![0.0f64; dim];
+    for firsts in firsts.chunks(HELD_BLOCKS) {
+        let blocks: Vec<Vec<f64>> = firsts.par_iter().map(|&first| block(first)).collect();
+        for block in blocks {
+            sums.iter_mut().zip(block).for_each(|(sum, v)| *sum += v);
+        }
+    }
+    sums.into_iter().map(|sum| (sum / rows.max(1) as f64) as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +154,25 @@ mod tests {
         assert!(whole[numbers.len()..].iter().all(|&v| v == 0) && whole.len() == codebook.code_dim());
         whole.truncate(numbers.len());
         whole
+    }
+
+    #[test]
+    fn long_rows_have_one_codebook_for_any_number_of_threads() {
+        let dim = 16_000;
+        let rows: Vec<f32> = (0..300 * dim as u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32)
+            .collect();
+        let fit = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Codebook::fit(Vectors::F32(&rows), dim))
+        };
+        let codebook = fit(1);
+        assert_eq!(fit(3), codebook);
+        for (at, &mean) in codebook.mean.iter().enumerate().step_by(997) {
+            let exact = (0..300).map(|row| f64::from(rows[row * dim + at])).sum::<f64>() / 300.0;
+            assert!((f64::from(mean) - exact).abs() < 1e-6, "{at}: {mean} {exact}");
+        }
+        assert!((codebook.scale * 127.0 - 0.6).abs() < 0.1, "{}", codebook.scale);
     }
 
     #[test]

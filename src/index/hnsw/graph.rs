@@ -39,7 +39,8 @@ pub struct Graph<'a> {
 }
 
 impl Graph<'static> {
-    /// Builds a graph over `vectors`, rows of `dim` numbers: the same bytes for any number of threads, on any machine.
+    /// Builds a graph over `vectors`, rows of `dim` numbers: the same bytes for any number of threads, on any machine. There
+    /// are [`HnswParameters::MOST_NODES`] at most.
     pub fn build(vectors: Vectors<'_>, dim: usize, parameters: &HnswParameters) -> Self {
         let codebook = Codebook::fit(vectors, dim);
         let rows = shuffled(vectors.len(dim), parameters.seed);
@@ -119,7 +120,7 @@ impl<'a> Graph<'a> {
             && self.codebook.mean.len() == dim
             && (1..=2 * HnswParameters::M.end()).contains(&self.degree)
             && self.layer_sizes.len() <= MOST_LAYERS
-            && nodes < NO_LINK as usize / 2
+            && nodes <= HnswParameters::MOST_NODES
             && self.codes.len() == nodes * code_dim
             && self.links.len() == nodes * self.degree
             && self.entry_codes.len() == entries * code_dim
@@ -185,6 +186,7 @@ impl<'a> Graph<'a> {
 
 /// Numbers up to `count` in an order that `seed` chooses (Fisher and Yates).
 fn shuffled(count: usize, seed: u64) -> Vec<u32> {
+    assert!(count <= HnswParameters::MOST_NODES, "more vectors than a graph can have nodes");
     let mut rows: Vec<u32> = (0..count as u32).collect();
     let mut random = SplitMix64(seed);
     for at in (1..count).rev() {

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::batch;
 use super::points::Points;
+use super::search::NO_LINK;
 use crate::metric::Metric;
 use crate::metric::kernels::CODE_LANES;
 
@@ -32,6 +33,8 @@ impl HnswParameters {
     pub const M: RangeInclusive<usize> = 2..=128;
     /// Numbers in a vector at most: squared distances of codes are whole numbers of 32 bits.
     const MOST_DIM: usize = 16_384;
+    /// Nodes that a graph may have: their numbers take 31 bits.
+    pub const MOST_NODES: usize = NO_LINK as usize / 2 - 1;
     /// What `ef_construction` may be.
     pub const EF_CONSTRUCTION: RangeInclusive<usize> = 4..=10_000;
 

@@ -164,6 +164,23 @@ fn nothing_is_found_in_nothing() {
     assert_eq!(index.prove().reached, 0);
 }
 
+#[test]
+fn sizes_of_layers_that_no_graph_has_are_refused() {
+    let graph = build(&clustered(500, 11));
+    let forged = |layer_sizes: &[u32]| {
+        let graph = Graph { layer_sizes: layer_sizes.to_vec().into(), ..graph.clone() };
+        let bytes = file(&graph);
+        Graph::parse(&Layout::parse(&bytes, "graph").unwrap(), &bytes, DIM).is_ok()
+    };
+    assert!(forged(&graph.layer_sizes));
+    let (most, held) = (u32::MAX, graph.layer_sizes[0]);
+    for sizes in
+        [&[most][..], &[most, 2], &[held, most - held + 1, held], &[most; 32], &[held; 33], &[held, 0], &[]]
+    {
+        assert!(!forged(sizes), "{sizes:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn sections_of_anything_are_refused_or_searched(
