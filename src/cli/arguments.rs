@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use patchdex_format::TilePlan;
 
 use super::failure::Failure;
-use crate::collection::read_manifest;
+use crate::collection::{GraphWish, Searching, read_manifest};
 use crate::core::Kind;
 use crate::engine::EngineOptions;
 use crate::index::{HnswParameters, INDEX_KINDS};
@@ -44,8 +44,9 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
 #[derive(Args, Clone)]
 #[group(skip)]
 pub(crate) struct GraphArguments {
-    /// Kinds of index: hnsw builds a graph over the patches of each segment, exact scans them and is always there
-    #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "hnsw,exact", value_parser = INDEX_KINDS.map(|kind| kind.name))]
+    /// Kinds of index: hnsw builds a graph over the patches of each segment, exact scans them and is always there [default:
+    /// hnsw,exact]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = INDEX_KINDS.map(|kind| kind.name))]
     pub index: Vec<String>,
     #[command(flatten)]
     pub shape: GraphShape,
@@ -55,29 +56,35 @@ pub(crate) struct GraphArguments {
 #[derive(Args, Clone)]
 #[group(skip)]
 pub(crate) struct GraphShape {
-    /// Half the links that a node of a graph has room for: more find more, and take more memory
-    #[arg(long, value_name = "N", default_value_t = HnswParameters::default().m as u16, value_parser = clap::value_parser!(u16).range(*HnswParameters::M.start() as i64..=*HnswParameters::M.end() as i64))]
-    pub m: u16,
-    /// Nodes that are looked at for the links of one when a graph is built
-    #[arg(long, value_name = "N", default_value_t = HnswParameters::default().ef_construction as u16, value_parser = clap::value_parser!(u16).range(*HnswParameters::EF_CONSTRUCTION.start() as i64..=*HnswParameters::EF_CONSTRUCTION.end() as i64))]
-    pub ef_construction: u16,
+    /// Half the links that a node of a graph has room for: more find more, and take more memory [default: 16, or as the
+    /// collection has it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(*HnswParameters::M.start() as i64..=*HnswParameters::M.end() as i64))]
+    pub m: Option<u16>,
+    /// Nodes that are looked at for the links of one when a graph is built [default: 200, or as the collection has it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(*HnswParameters::EF_CONSTRUCTION.start() as i64..=*HnswParameters::EF_CONSTRUCTION.end() as i64))]
+    pub ef_construction: Option<u16>,
 }
 
 impl GraphArguments {
-    /// The graph to build; none where only exact is asked for.
-    pub fn parameters(&self) -> Option<HnswParameters> {
-        let wants_graph = self.index.iter().any(|kind| kind == "hnsw");
-        wants_graph.then(|| self.shape.parameters())
+    /// What is said of graphs.
+    pub fn wish(&self) -> GraphWish {
+        let kind = |name: &str| self.index.iter().any(|kind| kind == name);
+        let searching = match () {
+            () if kind("hnsw") => Some(Searching::Graphs),
+            () if kind("exact") => Some(Searching::Scan),
+            () => None,
+        };
+        self.shape.wish(searching)
     }
 }
 
 impl GraphShape {
-    /// The graph.
-    pub fn parameters(&self) -> HnswParameters {
-        HnswParameters {
-            m: usize::from(self.m),
-            ef_construction: usize::from(self.ef_construction),
-            ..HnswParameters::default()
+    /// What is said of graphs, with what is said of `searching`.
+    pub fn wish(&self, searching: Option<Searching>) -> GraphWish {
+        GraphWish {
+            searching,
+            m: self.m.map(usize::from),
+            ef_construction: self.ef_construction.map(usize::from),
         }
     }
 }

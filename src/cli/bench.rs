@@ -95,10 +95,11 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
         file.as_deref().map_or(Ok(()), |file| check_target(file, option, what, start))?;
     }
     let scratch = std::env::temp_dir();
+    let parameters = arguments.shape.wish(None).parameters();
     let options = AnnOptions {
         indexes: each_once(&arguments.indexes, |kind| kind.name),
         efs: efs(arguments)?,
-        parameters: HnswParameters { seed: arguments.seed, ..arguments.shape.parameters() },
+        parameters: HnswParameters { seed: arguments.seed, ..parameters.unwrap_or_default() },
         k: arguments.k as usize,
         threads: each_once(&arguments.threads, |&threads| threads),
         rounds: arguments.rounds.into(),

@@ -7,15 +7,16 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{NONE, require_folder};
+use super::arguments::{GraphShape, NONE, require_folder};
 use super::failure::Failure;
 use super::graphs::tell_ungraphed;
 use super::output;
 use super::progress::RowBar;
-use crate::collection::{CompactOptions, compact};
-use crate::index::{HnswParameters, INDEX_KINDS};
+use crate::collection::{CompactOptions, Searching, compact};
+use crate::index::INDEX_KINDS;
 
 #[derive(Args)]
+#[command(mut_arg("m", |m| m.requires("index")), mut_arg("ef_construction", |ef| ef.requires("index")))]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
     /// Index that every segment gets from now on: hnsw builds graphs, exact drops them [default: as it is]
     #[arg(long, value_name = "KIND", value_parser = INDEX_KINDS.map(|kind| kind.name))]
     index: Option<String>,
+    #[command(flatten)]
+    shape: GraphShape,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -41,7 +44,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         true => CompactOptions::ALL,
         false => CompactOptions { keep_patches: arguments.keep, ..CompactOptions::default() },
     };
-    let graph = arguments.index.as_ref().map(|kind| (kind == "hnsw").then(HnswParameters::default));
+    let searching = |kind: &String| if kind == "hnsw" { Searching::Graphs } else { Searching::Scan };
+    let graph = arguments.index.as_ref().map(|kind| arguments.shape.wish(Some(searching(kind))));
     let options = CompactOptions { graph, ..options };
     let bar = RowBar::new();
     let outcome = compact(&arguments.collection, options, &mut |written| bar.show(written));

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let options = ImportOptions {
         metric: Metric::named(&arguments.metric).ok_or_else(|| unknown("--metric"))?,
         vectors: RowKind::named(&arguments.vectors).ok_or_else(|| unknown("--vectors"))?,
-        graph: arguments.graph.parameters(),
+        graph: arguments.graph.wish(),
     };
     let done = import(&arguments.file, &arguments.out, options)?;
     let (manifest, seconds) = (&done.manifest, start.elapsed().as_secs_f64());

@@ -164,7 +164,7 @@ impl Arguments {
             },
             vectors: RowKind::named(&self.vectors).ok_or_else(|| unknown("--vectors"))?,
             metric: crate::metric::Metric::named(&self.metric).ok_or_else(|| unknown("--metric"))?,
-            graph: self.graph.parameters(),
+            graph: self.graph.wish(),
             keep_raw: self.keep_raw,
             threads: self.model.runtime.threads(),
             batch: usize::from(self.batch),

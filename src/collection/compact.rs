@@ -5,7 +5,7 @@ use std::path::Path;
 use patchdex_format::{Manifest, SegmentEntry};
 
 use super::fold::{Fold, Part, Written, tally};
-use super::{Collection, CollectionError, Draft, GraphDemand, Published, Ungraphed, graph_plan, meaning};
+use super::{Collection, CollectionError, Draft, GraphDemand, GraphWish, Published, Ungraphed, meaning};
 use crate::index::HnswParameters;
 use crate::segment::FileRole;
 
@@ -17,11 +17,8 @@ pub struct CompactOptions {
     /// A segment is folded, whatever its size, when more than this share of its vectors belongs to no image.
     pub dead_share: f64,
     /// The graphs that segments get from now on, those that stay as they are too; none changes nothing about them.
-    pub graph: Option<GraphChoice>,
+    pub graph: Option<GraphWish>,
 }
-
-/// What a collection has beside the exact scan: a graph over each segment, or none.
-pub type GraphChoice = Option<HnswParameters>;
 
 impl CompactOptions {
     /// Everything becomes one segment.
@@ -51,7 +48,8 @@ pub struct Compaction {
 /// told of rows as they are written.
 ///
 /// # Errors
-/// Damage, a full disk, or another writer at work. The last commit is still there then.
+/// Graphs that do not serve the vectors, or that are worth nothing, damage, a full disk, or another writer at work. The last
+/// commit is still there then.
 pub fn compact(
     path: &Path,
     options: CompactOptions,
@@ -60,7 +58,7 @@ pub fn compact(
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
     let manifest = collection.manifest();
-    let (_, rows) = meaning(path, manifest)?;
+    let (metric, rows) = meaning(path, manifest)?;
     let patches = |manifest: &Manifest| manifest.segments.iter().map(|segment| segment.patches).sum::<u64>();
     // Tokens that the model gave are never dropped: segments with and without them stay apart.
     let (mut parts, mut raw_parts) = (Vec::new(), Vec::new());
@@ -83,13 +81,18 @@ pub fn compact(
     let folds = groups.map(|parts| Fold::of(parts, manifest.model.hidden_size as usize));
     let folds = folds.collect::<Result<Vec<_>, _>>()?;
     let graph = match &options.graph {
-        Some(choice) => choice.as_ref().map(graph_plan),
+        Some(wish) => wish.plan(manifest.graph.as_ref()),
         None => manifest.graph.clone(),
     };
+    let wants_graphs = options.graph.is_some() && graph.is_some();
+    let misfit = HnswParameters::misfit(metric, manifest.dim as usize);
+    if let Some(why) = misfit.filter(|_| wants_graphs) {
+        return Err(CollectionError::Unsuited { path: path.to_owned(), why });
+    }
     let is_folded = !folds.iter().all(Fold::changes_nothing);
     // Where graphs are asked for that were worth nothing, they are tried again.
     let lacks = |entry: &SegmentEntry| entry.patches > 0 && FileRole::Graph.entry(entry).is_none();
-    let is_complete = options.graph.flatten().is_none() || !manifest.segments.iter().any(lacks);
+    let is_complete = !wants_graphs || !manifest.segments.iter().any(lacks);
     if !is_folded && graph == manifest.graph && is_complete {
         return Ok(Compaction { segments_before, segments: segments_before, ..Compaction::default() });
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use patchdex_format::{Cause, FormatError};
+use patchdex_format::{Cause, FormatError, GraphPlan};
 
 use crate::core::{Fault, Kind};
 use crate::dims::PreparationError;
@@ -80,6 +80,26 @@ pub enum CollectionError {
         path: PathBuf,
         /// What was measured.
         what: String,
+    },
+    /// Vectors that graphs do not serve, though the user asked for graphs.
+    #[error("{}: graphs do not serve its vectors, for {why}; they are scanned as they are, nothing was changed", path.display())]
+    Unsuited {
+        /// The collection.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A finished collection whose graphs are made otherwise than a command asks for.
+    #[error("{0} is finished, and {1}; 'patchdex compact {0} --index hnsw', with --m and --ef-construction, or --index exact, changes that, nothing was changed", path.display(),
+        match held {
+            Some(plan) => format!("its graphs are of m {}, ef-construction {}", plan.m, plan.ef_construction),
+            None => "it has no graphs".to_owned(),
+        })]
+    OtherGraphs {
+        /// The collection.
+        path: PathBuf,
+        /// Its graphs.
+        held: Option<GraphPlan>,
     },
     /// The system refused.
     #[error(transparent)]
@@ -229,6 +249,8 @@ impl Fault for CollectionError {
             | Self::Other { .. }
             | Self::OtherDraft { .. }
             | Self::Graph { .. }
+            | Self::Unsuited { .. }
+            | Self::OtherGraphs { .. }
             | Self::NoCommonRoot { .. } => Kind::Invalid,
         }
     }

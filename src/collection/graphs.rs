@@ -47,7 +47,7 @@ pub(super) fn complete(
 ) -> Result<Published, CollectionError> {
     let (mut manifest, mut ungraphed) = (manifest.clone(), Vec::new());
     let (metric, _) = meaning(draft.path(), &manifest)?;
-    let suits = HnswParameters::suits(metric, manifest.dim as usize);
+    let suits = HnswParameters::misfit(metric, manifest.dim as usize).is_none();
     if let Some(plan) = manifest.graph.as_ref().filter(|_| suits) {
         let parameters = parameters(draft, plan)?;
         for at in 0..manifest.segments.len() {
@@ -93,16 +93,6 @@ fn parameters(draft: &Draft, plan: &GraphPlan) -> Result<HnswParameters, Collect
     match HnswParameters::M.contains(&m) && HnswParameters::EF_CONSTRUCTION.contains(&ef_construction) {
         true => Ok(HnswParameters { builder, m, ef_construction, seed: plan.seed }),
         false => Err(unknown("plan of a graph", format!("m {m}, ef_construction {ef_construction}"))),
-    }
-}
-
-/// A plan for graphs of these parameters.
-pub fn graph_plan(parameters: &HnswParameters) -> GraphPlan {
-    GraphPlan {
-        builder: parameters.builder.name.to_owned(),
-        m: parameters.m as u32,
-        ef_construction: parameters.ef_construction as u32,
-        seed: parameters.seed,
     }
 }
 

@@ -13,8 +13,7 @@ use serde_json::Value;
 use super::journal::{Embedded, Journal, Outcome, Record, Reject, ViewRecord};
 use super::{IndexOptions, IngestError, Sources, model_binding, spools_raw, view_plan};
 use crate::collection::{
-    CREATED_BY, CollectionError, Draft, GraphDemand, PreparationChoice, Published, graph_plan,
-    write_preparation,
+    CREATED_BY, CollectionError, Draft, GraphDemand, PreparationChoice, Published, write_preparation,
 };
 use crate::dims::Preparation;
 use crate::model::Model;
@@ -58,7 +57,7 @@ pub(super) fn finish(
         preparation: write_preparation(&draft, &preparation)?,
         vectors: options.vectors.name.to_owned(),
         dim: preparation.output_dim() as u32,
-        graph: options.graph.as_ref().map(graph_plan),
+        graph: options.graph.plan(None),
         segments: vec![segment],
         rejects,
         source: stamp,

@@ -72,7 +72,7 @@ pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Res
     };
     let row_bytes = options.vectors.row_bytes(dim) as u64;
     let raw_bytes = model.spec.hidden_size as u64 * 4;
-    let graph = options.graph.as_ref().filter(|_| HnswParameters::suits(options.metric, dim));
+    let graph = options.graph.parameters().filter(|_| HnswParameters::misfit(options.metric, dim).is_none());
     let graph_bytes = graph.map_or(0, |graph| graph.node_bytes(dim) as u64);
     let raw = spools_raw(options, choice.fixed());
     Ok(Forecast {

@@ -28,9 +28,11 @@ use patchdex_format::{ModelBinding, TilePlan, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
 pub use views::{View, views};
 
-use crate::collection::{Collection, CollectionError, Draft, PreparationChoice, Ungraphed, bytes_of_path};
+use crate::collection::{
+    Collection, CollectionError, Draft, GraphWish, PreparationChoice, Ungraphed, bytes_of_path,
+};
 use crate::dims::{Preparation, Source};
-use crate::index::{HnswParameters, RowKind};
+use crate::index::RowKind;
 use crate::metric::{METRICS, Metric};
 use crate::model::Model;
 use crate::picture::Limits;
@@ -55,8 +57,8 @@ pub struct IndexOptions {
     pub vectors: RowKind,
     /// Similarity.
     pub metric: Metric,
-    /// The graph that every segment gets; none where vectors are only scanned.
-    pub graph: Option<HnswParameters>,
+    /// The graphs that segments get.
+    pub graph: GraphWish,
     /// Whether the model's own tokens are kept beside the prepared ones.
     pub keep_raw: bool,
     /// Sessions, and threads of everything else.
@@ -81,7 +83,7 @@ impl IndexOptions {
             prepare: Source::Model,
             vectors: RowKind::DEFAULT,
             metric: METRICS[0],
-            graph: Some(HnswParameters::default()),
+            graph: GraphWish::default(),
             keep_raw: false,
             threads,
             batch: 1,
@@ -300,6 +302,10 @@ fn unchanged(
     options: &IndexOptions,
     manifest: &patchdex_format::Manifest,
 ) -> Result<Summary, IngestError> {
+    if !options.graph.is_met(manifest.graph.as_ref()) {
+        let (path, held) = (options.out.clone(), manifest.graph.clone());
+        return Err(CollectionError::OtherGraphs { path, held }.into());
+    }
     let collection = Collection::open(&options.out)?;
     let mut known = HashMap::new();
     let mut retold = HashSet::new();

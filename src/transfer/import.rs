@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::growth::Growth;
 use super::incoming::{Images, grow_from_vectors};
 use super::{FileFormat, TransferError};
-use crate::collection::{CREATED_BY, Draft, GraphDemand, graph_plan, write_preparation};
+use crate::collection::{CREATED_BY, CollectionError, Draft, GraphDemand, GraphWish, write_preparation};
 use crate::dims::Preparation;
 use crate::exchange::{ParquetPatches, PatchBlock, VectorFile};
-use crate::index::{HnswParameters, RowKind};
+use crate::index::RowKind;
 use crate::metric::Metric;
 use crate::segment::RowEncoding;
 use crate::storage::{StorageError, modified_ns};
@@ -24,8 +24,8 @@ pub struct ImportOptions {
     pub metric: Metric,
     /// Element kind they are stored as.
     pub vectors: RowKind,
-    /// The graph that they get; none where they are only scanned.
-    pub graph: Option<HnswParameters>,
+    /// The graph that they get.
+    pub graph: GraphWish,
 }
 
 /// What was imported.
@@ -54,6 +54,10 @@ pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import,
     let stamp = before.stamp(options);
     let draft = match Draft::begin(out, &stamp)? {
         Ok(draft) => draft,
+        Err(manifest) if !options.graph.is_met(manifest.graph.as_ref()) => {
+            let (path, held) = (out.to_owned(), manifest.graph);
+            return Err(CollectionError::OtherGraphs { path, held }.into());
+        }
         Err(manifest) => return Ok(Import { manifest: *manifest, unchanged: true, skipped }),
     };
     let preparation = Preparation::none(dim as usize);
@@ -82,7 +86,7 @@ pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import,
         preparation: write_preparation(&draft, &preparation)?,
         vectors: options.vectors.name.to_owned(),
         dim,
-        graph: options.graph.as_ref().map(graph_plan),
+        graph: options.graph.plan(None),
         segments: vec![segment],
         rejects: draft.write_rejects("")?,
         source: stamp,
@@ -174,8 +178,7 @@ impl Version {
     fn stamp(&self, options: ImportOptions) -> String {
         let Self { path, bytes, modified_ns } = self;
         let (metric, vectors) = (options.metric.name, options.vectors.name);
-        let graph = options.graph.as_ref().map(graph_plan);
-        let text = format!("import {bytes} {modified_ns} {metric} {vectors} {graph:?} {}", path.display());
+        let text = format!("import {bytes} {modified_ns} {metric} {vectors} {}", path.display());
         format!("import {}", blake3::hash(text.as_bytes()).to_hex())
     }
 }

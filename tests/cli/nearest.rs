@@ -269,3 +269,41 @@ fn a_graph_that_is_worth_nothing_stops_only_who_asked_for_it() {
     assert!(!work.run(["remove", "c", "a.fvecs"]).done().stderr.contains("graph"));
     work.run(["verify", "c"]).done();
 }
+
+#[test]
+fn graphs_of_a_finished_collection_are_changed_by_compact_alone() {
+    let work = Workspace::new();
+    let base: Vec<f32> = (0..30_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32).collect();
+    write_rows(&work.at("base.fvecs"), &base, 10);
+    let import = |more: &[&str]| work.run([&["import", "base.fvecs", "--out", "c"], more].concat());
+    import(&["--m", "8"]).done();
+    for same in [&[][..], &["--m", "8"], &["--index", "hnsw"]] {
+        assert!(import(same).done().stderr.contains("up to date"));
+    }
+    for other in [&["--m", "9"][..], &["--ef-construction", "100"], &["--index", "exact"]] {
+        import(other).refused(2, &["patchdex compact c --index", "m 8"]);
+    }
+    let plan = || {
+        let manifest = work.run(["inspect", "c", "--json"]).done().json()["manifest"].take();
+        (
+            manifest["commit"].clone(),
+            manifest["graph"]["m"].clone(),
+            manifest["graph"]["ef_construction"].clone(),
+        )
+    };
+    work.run(["compact", "c", "--m", "4"]).refused(2, &["--index"]);
+    work.run(["compact", "c", "--index", "hnsw"]).done();
+    assert_eq!(plan(), (1.into(), 8.into(), 200.into()), "nothing changes");
+    work.run(["compact", "c", "--index", "hnsw", "--ef-construction", "50"]).done();
+    assert_eq!(plan(), (2.into(), 8.into(), 50.into()));
+    work.run(["compact", "c", "--index", "exact"]).done();
+    import(&[]).done();
+    import(&["--index", "hnsw"]).refused(2, &["patchdex compact c --index", "no graphs"]);
+    work.run(["import", "base.fvecs", "--out", "d", "--metric", "dot"]).done();
+    work.run(["compact", "d", "--index", "hnsw"]).refused(2, &["metric dot", "scanned"]);
+
+    work.photos(&["moon.png"]);
+    work.index("photos", "p", &[]).done();
+    work.index("photos", "p", &["--m", "16"]).done();
+    work.index("photos", "p", &["--m", "17"]).refused(2, &["patchdex compact p --index", "m 16"]);
+}

@@ -38,10 +38,18 @@ impl HnswParameters {
     /// What `ef_construction` may be.
     pub const EF_CONSTRUCTION: RangeInclusive<usize> = 4..=10_000;
 
-    /// Whether a graph serves vectors of `dim` numbers. Of different lengths, those nearest to a vector are not the ones of the
-    /// greatest product with it.
-    pub fn suits(metric: Metric, dim: usize) -> bool {
-        metric.normalise && dim <= Self::MOST_DIM
+    /// Why no graph serves vectors of `dim` numbers, if none does. Of different lengths, those nearest to a vector are not the
+    /// ones of the greatest product with it.
+    pub fn misfit(metric: Metric, dim: usize) -> Option<String> {
+        match () {
+            () if !metric.normalise => {
+                Some(format!("the metric {} compares vectors of any length", metric.name))
+            }
+            () if dim > Self::MOST_DIM => {
+                Some(format!("they have {dim} numbers, of which a graph takes {} at most", Self::MOST_DIM))
+            }
+            () => None,
+        }
     }
 
     /// Bytes of a node over vectors of `dim` numbers: code, links, row, and its share of the upper layers.
