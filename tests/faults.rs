@@ -7,15 +7,18 @@ mod states;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use patchdex::collection::{
     CompactOptions, Selection, compact, merge, prepare, read_manifest, remove, repair,
 };
 use patchdex::dims::Source;
-use patchdex::ingest::{IndexOptions, MetadataFile, Sources};
+use patchdex::ingest::{IndexOptions, IngestError, MetadataFile, Sources, Status, index};
 use patchdex::storage::fault;
-use states::{State, add_of, assert_same, assert_sound, copy, files, folder, index_of, options, state};
+use states::{
+    State, add_of, assert_same, assert_sound, copy, files, folder, index_of, model, options, state,
+};
 use tempfile::TempDir;
 
 /// What is refused is refused in the whole process: one test at a time.
@@ -164,6 +167,26 @@ fn an_index_is_whole_or_not_there() {
 #[test]
 fn an_index_with_raw_tokens_and_a_fitted_map_is_whole_or_not_there() {
     indexes(true, "pca:4");
+}
+
+#[test]
+fn an_index_that_is_stopped_while_its_graph_is_built_goes_on() {
+    let bench = Bench::new();
+    bench.pictures(&[("a.png", 1), ("b.png", 2), ("c.png", 3)]);
+    let (whole, out) = (bench.at("whole"), bench.at("out"));
+    index_of(&bench.images(), &options(&whole)).unwrap();
+    for least in [0, 20] {
+        let stop = AtomicBool::new(false);
+        let mut watch = |status: &Status| {
+            let is_reached = status.graphs.is_some_and(|graphs| graphs.vectors >= least);
+            stop.fetch_or(is_reached, Ordering::Relaxed);
+        };
+        let stopped = index(&bench.images(), model(), &options(&out), &stop, &mut watch);
+        assert!(matches!(stopped, Err(IngestError::Interrupted { done: 3, images: 3 })), "{stopped:?}");
+        assert_eq!(seen(&out), Seen::Nothing);
+    }
+    assert_eq!(index_of(&bench.images(), &options(&out)).unwrap().embedded_views, 0);
+    assert_same(&out, &files(&whole), "stopped");
 }
 
 /// Every kind of change: new, copied, moved, changed, gone, broken, sound again.

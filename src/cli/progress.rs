@@ -6,7 +6,7 @@ use indicatif::style::TemplateError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
-use crate::collection::Written;
+use crate::collection::{GraphStatus, Written};
 use crate::ingest::Status;
 
 /// A bar with images per second, patches and the time that is left.
@@ -26,6 +26,9 @@ impl IndexBar {
 
     /// Shows how far the work is.
     pub fn show(&self, status: &Status) {
+        if let Some(graphs) = status.graphs {
+            return show_graphs(&self.bar, graphs);
+        }
         self.bar.set_length(status.images as u64);
         if self.bar.position() == 0 && status.resumed > 0 && status.done == status.resumed {
             // What an earlier run did says nothing about the speed of this one.
@@ -63,6 +66,9 @@ impl RowBar {
 
     /// Shows how far the work is.
     pub fn show(&self, written: &Written) {
+        if let Some(graphs) = written.graphs {
+            return show_graphs(&self.bar, graphs);
+        }
         self.bar.set_length(written.of);
         self.bar.set_position(written.rows);
     }
@@ -71,6 +77,19 @@ impl RowBar {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Shows how far graphs are, in vectors.
+fn show_graphs(bar: &ProgressBar, graphs: GraphStatus) {
+    if graphs.vectors == 0 {
+        let style = "{bar:30} building graphs: {human_pos}/{human_len} vectors linked  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.reset();
+    }
+    bar.set_length(graphs.of);
+    bar.set_position(graphs.vectors);
 }
 
 fn bar(style: Result<ProgressStyle, TemplateError>) -> ProgressBar {

@@ -2,11 +2,14 @@
 //! either way readers see the last manifest until the next one has taken its name.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use patchdex_format::{FORMAT_VERSION, FileEntry, MANIFEST_NAME, Manifest, SegmentEntry};
 
-use super::{CREATED_BY, CollectionError, GraphDemand, Ungraphed, graphs, read_manifest, segment_dir};
+use super::{
+    CREATED_BY, CollectionError, GraphDemand, GraphStatus, Ungraphed, graphs, read_manifest, segment_dir,
+};
 use crate::segment::FileRole;
 use crate::storage::{self, StorageError, WriterLock};
 
@@ -226,7 +229,21 @@ impl Draft {
         finished: bool,
         demand: GraphDemand,
     ) -> Result<Published, CollectionError> {
-        let published = graphs::complete(&self, manifest, demand)?;
+        self.publish_telling(manifest, finished, demand, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `told` hears how far the graphs are, now and then, and may stop the commit.
+    ///
+    /// # Errors
+    /// Those of [`Draft::publish`], and [`CollectionError::Stopped`].
+    pub fn publish_telling(
+        self,
+        manifest: &Manifest,
+        finished: bool,
+        demand: GraphDemand,
+        told: &mut dyn FnMut(GraphStatus) -> ControlFlow<()>,
+    ) -> Result<Published, CollectionError> {
+        let published = graphs::complete(&self, manifest, demand, told)?;
         let manifest = &published.manifest;
         let bytes = manifest.to_bytes();
         if finished {

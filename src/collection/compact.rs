@@ -96,7 +96,8 @@ pub fn compact(
     if !is_folded && graph == manifest.graph && is_complete {
         return Ok(Compaction { segments_before, segments: segments_before, ..Compaction::default() });
     }
-    let mut written = tally(folds.iter().map(Fold::rows).sum(), progress);
+    let rows_written = folds.iter().map(Fold::rows).sum();
+    let mut written = tally(rows_written, progress);
     match is_folded {
         true => {
             for (number, fold) in folds.into_iter().enumerate() {
@@ -116,6 +117,8 @@ pub fn compact(
         Some(_) => GraphDemand::Required,
         None => GraphDemand::Wanted,
     };
-    let Published { ungraphed, .. } = draft.publish(&compacted, false, demand)?;
+    drop(written);
+    let mut told = Written::telling(rows_written, progress);
+    let Published { ungraphed, .. } = draft.publish_telling(&compacted, false, demand, &mut told)?;
     Ok(Compaction { segments_before, segments, dropped_patches, ungraphed })
 }

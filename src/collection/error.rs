@@ -81,6 +81,12 @@ pub enum CollectionError {
         /// What was measured.
         what: String,
     },
+    /// Stopped from outside.
+    #[error("stopped while the graphs of {} were built, nothing was changed; run the same command again", path.display())]
+    Stopped {
+        /// The collection.
+        path: PathBuf,
+    },
     /// Vectors that graphs do not serve, though the user asked for graphs.
     #[error("{}: graphs do not serve its vectors, for {why}; they are scanned as they are, nothing was changed", path.display())]
     Unsuited {
@@ -238,6 +244,7 @@ impl Fault for CollectionError {
             Self::Segment(error) => error.kind(),
             Self::Storage(error) => error.kind(),
             Self::NoMatch { .. } => Kind::NotFound,
+            Self::Stopped { .. } => Kind::Io,
             Self::NoColumn { .. } => Kind::Invalid,
             Self::Different(_)
             | Self::NoRaw { .. }

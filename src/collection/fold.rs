@@ -1,11 +1,12 @@
 //! Several segments become one: the images that are listed, in order of their paths, each content once.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use patchdex_format::{ContainerWriter, Element, SegmentEntry, ViewRow};
 
-use super::{CREATED_BY, CollectionError};
+use super::{CREATED_BY, CollectionError, GraphStatus};
 use crate::segment::{
     BLOCK_TOKENS, FileRole, Listed, RowEncoding, Segment, SegmentTables, file_entry, write_container,
 };
@@ -18,11 +19,26 @@ pub struct Written {
     pub rows: u64,
     /// Rows in all. One that keeps the model's own token counts twice.
     pub of: u64,
+    /// How far the graphs are, once all rows are written.
+    pub graphs: Option<GraphStatus>,
+}
+
+impl Written {
+    /// Tells `progress` of graphs, after `rows` rows.
+    pub(super) fn telling(
+        rows: u64,
+        progress: &mut dyn FnMut(&Written),
+    ) -> impl FnMut(GraphStatus) -> ControlFlow<()> {
+        move |graphs| {
+            progress(&Written { rows, of: rows, graphs: Some(graphs) });
+            ControlFlow::Continue(())
+        }
+    }
 }
 
 /// Tells `progress` of rows as they are written, of `of` in all.
 pub(super) fn tally(of: u64, progress: &mut dyn FnMut(&Written)) -> impl FnMut(u64) {
-    let mut written = Written { rows: 0, of };
+    let mut written = Written { rows: 0, of, graphs: None };
     progress(&written);
     move |rows| {
         written.rows += rows;

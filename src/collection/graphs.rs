@@ -2,6 +2,7 @@
 //! so that whoever writes vectors need not think of them.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use patchdex_format::{ContainerWriter, GraphPlan, GraphProof, Manifest, RecallPoint, SegmentEntry};
 
@@ -22,6 +23,18 @@ pub enum GraphDemand {
     /// It stands, and the segment is scanned.
     Wanted,
 }
+
+/// How far the graphs of a commit are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GraphStatus {
+    /// Vectors that are linked.
+    pub vectors: u64,
+    /// All that will be.
+    pub of: u64,
+}
+
+/// Who hears how far the graphs of a commit are, now and then, and may stop it.
+pub type Told<'a> = &'a mut dyn FnMut(GraphStatus) -> ControlFlow<()>;
 
 /// A segment that was to have a graph and has none: it is scanned.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,24 +57,33 @@ pub(super) fn complete(
     draft: &Draft,
     manifest: &Manifest,
     demand: GraphDemand,
+    told: Told<'_>,
 ) -> Result<Published, CollectionError> {
     let (mut manifest, mut ungraphed) = (manifest.clone(), Vec::new());
     let (metric, _) = meaning(draft.path(), &manifest)?;
     let suits = HnswParameters::misfit(metric, manifest.dim as usize).is_none();
     if let Some(plan) = manifest.graph.as_ref().filter(|_| suits) {
         let parameters = parameters(draft, plan)?;
-        for at in 0..manifest.segments.len() {
-            let entry = &manifest.segments[at];
+        let lacks = |entry: &SegmentEntry| {
             let is_known = demand == GraphDemand::Wanted && was_refused(draft, plan, entry);
-            if FileRole::Graph.entry(entry).is_some() || entry.patches == 0 || is_known {
-                continue;
-            }
+            FileRole::Graph.entry(entry).is_none() && entry.patches > 0 && !is_known
+        };
+        let segments = manifest.segments.iter().enumerate();
+        let lacking: Vec<usize> = segments.filter(|(_, entry)| lacks(entry)).map(|(at, _)| at).collect();
+        let mut status = GraphStatus { vectors: 0, of: patches(&manifest, &lacking) };
+        for at in lacking {
+            let entry = &manifest.segments[at];
             if entry.patches > HnswParameters::MOST_NODES as u64 {
                 let reason = format!("{} vectors are more than a graph can have", entry.patches);
                 ungraphed.push(Ungraphed { segment: entry.id.clone(), reason });
                 continue;
             }
-            match with_graph(draft, &manifest, entry, &parameters)? {
+            let before = status.vectors;
+            let mut told = |nodes: usize| {
+                status.vectors = before + nodes as u64;
+                told(status)
+            };
+            match with_graph(draft, &manifest, entry, &parameters, &mut told)? {
                 Ok(entry) => manifest.segments[at] = entry,
                 Err(what) if demand == GraphDemand::Required => {
                     return Err(CollectionError::Graph { path: draft.segment_dir(entry), what });
@@ -71,6 +93,11 @@ pub(super) fn complete(
         }
     }
     Ok(Published { manifest, ungraphed })
+}
+
+/// Vectors of some segments.
+fn patches(manifest: &Manifest, segments: &[usize]) -> u64 {
+    segments.iter().map(|&at| manifest.segments[at].patches).sum()
 }
 
 /// Whether the last commit made no graph by the same plan over the same vectors: it would be the same one again.
@@ -102,13 +129,18 @@ fn with_graph(
     manifest: &Manifest,
     entry: &SegmentEntry,
     parameters: &HnswParameters,
+    told: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Result<SegmentEntry, String>, CollectionError> {
+    let stopped = || CollectionError::Stopped { path: draft.path().to_owned() };
+    if told(0).is_break() {
+        return Err(stopped());
+    }
     let folder = draft.segment_dir(entry);
     let (_, rows) = meaning(draft.path(), manifest)?;
     let dim = manifest.dim as usize;
     let segment = Segment::open(&folder, entry, rows, dim)?;
     let vectors = segment.vectors();
-    let graph = Graph::build(vectors, dim, parameters);
+    let graph = Graph::build_telling(vectors, dim, parameters, told).ok_or_else(stopped)?;
     let index = HnswIndex { graph, vectors, dim };
     let proof = index.prove();
     if let Some(fault) = fault(&proof, entry.patches) {

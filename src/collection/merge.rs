@@ -74,7 +74,8 @@ pub fn merge(
     let raw_dropped = with_raw > 0 && with_raw < parts.len();
     let (id, folder) = draft.new_segment(0)?;
     let fold = Fold::of(parts, dim)?;
-    let mut written = tally(fold.rows(), progress);
+    let rows_written = fold.rows();
+    let mut written = tally(rows_written, progress);
     let (segment, preparation) = match choice {
         Some(choice) => {
             let blocks = fold.blocks().ok_or_else(|| without_raw(&collections))?;
@@ -93,7 +94,10 @@ pub fn merge(
         source: stamp(&collections, prepare),
         ..draft.next(manifest)
     };
-    let Published { manifest, ungraphed } = draft.publish(&merged, true, GraphDemand::Wanted)?;
+    drop(written);
+    let mut told = Written::telling(rows_written, progress);
+    let Published { manifest, ungraphed } =
+        draft.publish_telling(&merged, true, GraphDemand::Wanted, &mut told)?;
     Ok(Merge { manifest, superseded, metadata_dropped, raw_dropped, ungraphed })
 }
 

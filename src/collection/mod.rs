@@ -24,7 +24,7 @@ pub use compact::{CompactOptions, Compaction, compact};
 pub use error::{CollectionError, Difference};
 pub use filter::{Column, Columns, Filter, FilterError};
 pub use fold::Written;
-pub use graphs::{GraphDemand, Ungraphed};
+pub use graphs::{GraphDemand, GraphStatus, Ungraphed};
 pub use listing::Placed;
 pub use merge::{Merge, merge};
 use patchdex_format::{MANIFEST_NAME, Manifest, ModelBinding, SegmentEntry};

@@ -12,7 +12,7 @@ use super::finish::{Spool, embedded, originals, write_rejects, write_segment};
 use super::journal::{self, Journal, Record};
 use super::listing::Listing;
 use super::pipeline::Spooling;
-use super::{IndexOptions, IngestError, Sources, Summary, embed, model_binding, stamp};
+use super::{IndexOptions, IngestError, Sources, Summary, Watch, embed, model_binding, stamp};
 use crate::collection::{
     Collection, CollectionError, Draft, GraphDemand, model_difference, relist, require_model,
 };
@@ -151,7 +151,9 @@ pub fn add(
         ..draft.next(manifest)
     };
     drop(journal);
-    addition.summary.ungraphed = draft.publish(&added, true, GraphDemand::Wanted)?.ungraphed;
+    let mut watch = Watch { status: &mut addition.summary.status, stop, progress };
+    let published = watch.publish(draft, &added, GraphDemand::Wanted)?;
+    addition.summary.ungraphed = published.ungraphed;
     Ok(addition)
 }
 

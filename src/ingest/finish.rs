@@ -12,24 +12,22 @@ use serde_json::Value;
 
 use super::journal::{Embedded, Journal, Outcome, Record, Reject, ViewRecord};
 use super::{IndexOptions, IngestError, Sources, model_binding, spools_raw, view_plan};
-use crate::collection::{
-    CREATED_BY, CollectionError, Draft, GraphDemand, PreparationChoice, Published, write_preparation,
-};
+use crate::collection::{CREATED_BY, CollectionError, Draft, PreparationChoice, write_preparation};
 use crate::dims::Preparation;
 use crate::model::Model;
 use crate::segment::{BLOCK_TOKENS, FileRole, Listed, SegmentTables, file_entry, write_container};
 use crate::storage::{Map, StorageError};
 
-/// Writes and publishes the collection.
+/// Writes the files of the collection; gives the manifest that publishes them.
 pub(super) fn finish(
-    draft: Draft,
+    draft: &Draft,
     journal: Journal,
     sources: &Sources,
     model: &Model,
     options: &IndexOptions,
     choice: PreparationChoice,
     stamp: String,
-) -> Result<Published, IngestError> {
+) -> Result<Manifest, IngestError> {
     let embedded = embedded(journal.records());
     if embedded.is_empty() {
         // There is nothing to go on with.
@@ -44,9 +42,9 @@ pub(super) fn finish(
     };
     let preparation = preparation.map_err(CollectionError::from)?;
     let metadata_of = |path: &[u8]| options.told(&sources.root, path, serde_json::Map::new());
-    let segment = write_segment(&draft, &metadata_of, &embedded, &spool, &preparation, raw, options)?;
-    let rejects = write_rejects(&draft, &journal.sorted_rejects())?;
-    let manifest = Manifest {
+    let segment = write_segment(draft, &metadata_of, &embedded, &spool, &preparation, raw, options)?;
+    let rejects = write_rejects(draft, &journal.sorted_rejects())?;
+    Ok(Manifest {
         format_version: FORMAT_VERSION,
         created_by: CREATED_BY.to_owned(),
         commit: draft.commit(),
@@ -54,16 +52,14 @@ pub(super) fn finish(
         metric: options.metric.name.to_owned(),
         model: model_binding(model),
         views: view_plan(options),
-        preparation: write_preparation(&draft, &preparation)?,
+        preparation: write_preparation(draft, &preparation)?,
         vectors: options.vectors.name.to_owned(),
         dim: preparation.output_dim() as u32,
         graph: options.graph.plan(None),
         segments: vec![segment],
         rejects,
         source: stamp,
-    };
-    drop((spool, journal));
-    Ok(draft.publish(&manifest, true, GraphDemand::Required)?)
+    })
 }
 
 /// Writes this commit's segment, of images whose tokens are in the spool.

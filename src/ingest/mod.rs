@@ -14,6 +14,7 @@ mod source;
 mod views;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,12 +25,13 @@ pub use forecast::{Forecast, forecast};
 pub use journal::Reject;
 pub use metadata::{MetadataError, MetadataFile};
 pub use moments::moments;
-use patchdex_format::{ModelBinding, TilePlan, ViewPlan};
+use patchdex_format::{Manifest, ModelBinding, TilePlan, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
 pub use views::{View, views};
 
 use crate::collection::{
-    Collection, CollectionError, Draft, GraphWish, PreparationChoice, Ungraphed, bytes_of_path,
+    Collection, CollectionError, Draft, GraphDemand, GraphStatus, GraphWish, PreparationChoice, Published,
+    Ungraphed, bytes_of_path,
 };
 use crate::dims::{Preparation, Source};
 use crate::index::RowKind;
@@ -132,6 +134,8 @@ pub struct Status {
     pub patches: u64,
     /// What is being done beside embedding, when embedding is over.
     pub stage: Option<&'static str>,
+    /// How far the graphs are, when all is written.
+    pub graphs: Option<GraphStatus>,
 }
 
 /// What came of it.
@@ -184,12 +188,14 @@ pub fn index(
         options,
         known,
     };
-    let (status, embedded_views) = embed(sources, model, &spooling, &mut journal, stop, progress)?;
+    let (mut status, embedded_views) = embed(sources, model, &spooling, &mut journal, stop, progress)?;
     let rejects = journal.sorted_rejects();
     let listed: Vec<Vec<u8>> = journal.listed_paths().collect();
     let images = listed.len();
     let unmatched_metadata = options.unmatched(&sources.root, listed.iter().map(Vec::as_slice));
-    let published = finish::finish(draft, journal, sources, model, options, choice, stamp)?;
+    let manifest = finish::finish(&draft, journal, sources, model, options, choice, stamp)?;
+    let mut watch = Watch { status: &mut status, stop, progress };
+    let published = watch.publish(draft, &manifest, GraphDemand::Required)?;
     Ok(Summary {
         status,
         images,
@@ -218,6 +224,7 @@ fn embed(
         rejects: journal.rejects().len(),
         patches: journal.patches(),
         stage: None,
+        graphs: None,
     };
     progress(&status);
     let views = pipeline::run(sources, model, spooling, journal, stop, &mut status, progress)?;
@@ -226,6 +233,36 @@ fn embed(
     match stop.load(Ordering::Relaxed) {
         true => Err(IngestError::Interrupted { done: status.done, images: status.images }),
         false => Ok((status, views)),
+    }
+}
+
+/// Who is told of the last step, and may stop it.
+struct Watch<'a> {
+    status: &'a mut Status,
+    stop: &'a AtomicBool,
+    progress: &'a mut dyn FnMut(&Status),
+}
+
+impl Watch<'_> {
+    /// Publishes finished work. Stopped while graphs are built, it stays as it is, to be gone on with.
+    fn publish(
+        &mut self,
+        draft: Draft,
+        manifest: &Manifest,
+        demand: GraphDemand,
+    ) -> Result<Published, IngestError> {
+        let Self { status, stop, progress } = self;
+        let mut told = |graphs| {
+            status.graphs = Some(graphs);
+            progress(status);
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        draft.publish_telling(manifest, true, demand, &mut told).map_err(|error| match error {
+            CollectionError::Stopped { .. } => {
+                IngestError::Interrupted { done: status.done, images: status.images }
+            }
+            error => error.into(),
+        })
     }
 }
 
@@ -297,11 +334,7 @@ fn model_binding(model: &Model) -> ModelBinding {
 }
 
 /// The same command, once more: reports what is there, and how many files are new, changed or gone since.
-fn unchanged(
-    sources: &Sources,
-    options: &IndexOptions,
-    manifest: &patchdex_format::Manifest,
-) -> Result<Summary, IngestError> {
+fn unchanged(sources: &Sources, options: &IndexOptions, manifest: &Manifest) -> Result<Summary, IngestError> {
     if !options.graph.is_met(manifest.graph.as_ref()) {
         let (path, held) = (options.out.clone(), manifest.graph.clone());
         return Err(CollectionError::OtherGraphs { path, held }.into());
@@ -341,6 +374,7 @@ fn unchanged(
         rejects: rejects.len(),
         patches: manifest.segments.iter().map(|segment| segment.patches).sum(),
         stage: None,
+        graphs: None,
     };
     Ok(Summary {
         status,

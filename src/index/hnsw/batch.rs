@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::layers::{HnswParameters, Layers};
+use super::layers::{HnswParameters, Layers, Told};
 use super::points::{Candidate, Chooser, Points, Ruler, write_links};
 use super::search::{Layer, NO_LINK, Ranked, Walker};
 
@@ -26,8 +26,8 @@ struct Scratch {
     chosen: Vec<Candidate>,
 }
 
-/// Builds the layers of `points`.
-pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters) -> Layers {
+/// Builds the layers of `points`; `told` is asked after each batch.
+pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters, told: Told<'_>) -> Option<Layers> {
     let (count, degree) = (points.len(), parameters.degree());
     let mut growing =
         Growing { points, parameters, bottom: vec![NO_LINK; count * degree], upper: Vec::new() };
@@ -38,6 +38,9 @@ pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters) -> Layers 
             let batch = inserted..size.min(inserted + (inserted / EARLIER_NODES).clamp(1, BATCH_NODES));
             inserted = batch.end;
             growing.insert(batch);
+            if told(inserted).is_break() {
+                return None;
+            }
         }
         if size < count {
             // What will be a layer of its own is the graph as it is now.
@@ -46,7 +49,7 @@ pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters) -> Layers 
     }
     let Growing { bottom, mut upper, .. } = growing;
     upper.reverse();
-    Layers { links: std::iter::once(bottom).chain(upper).collect(), degree }
+    Some(Layers { links: std::iter::once(bottom).chain(upper).collect(), degree })
 }
 
 struct Growing<'a> {

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use patchdex_format::{ContainerWriter, Element, FormatError, Layout};
 
 use super::codes::Codebook;
 use super::connect::connect;
-use super::layers::{HnswParameters, Layers};
+use super::layers::{HnswParameters, Layers, Told};
 use super::order::breadth_first;
 use super::points::Points;
 use super::search::{Layer, NO_LINK};
@@ -42,14 +43,25 @@ impl Graph<'static> {
     /// Builds a graph over `vectors`, rows of `dim` numbers: the same bytes for any number of threads, on any machine. There
     /// are [`HnswParameters::MOST_NODES`] at most.
     pub fn build(vectors: Vectors<'_>, dim: usize, parameters: &HnswParameters) -> Self {
+        let graph = Self::build_telling(vectors, dim, parameters, &mut |_| ControlFlow::Continue(()));
+        graph.expect("invariant: nobody stops it")
+    }
+
+    /// The same; `told` hears how many nodes are linked, now and then, and may stop the work: there is no graph then.
+    pub fn build_telling(
+        vectors: Vectors<'_>,
+        dim: usize,
+        parameters: &HnswParameters,
+        told: Told<'_>,
+    ) -> Option<Self> {
         let codebook = Codebook::fit(vectors, dim);
         let rows = shuffled(vectors.len(dim), parameters.seed);
         let codes = codebook.encode(vectors, &rows);
         let points = Points::new(&codes, codebook.code_dim());
-        let mut layers = (parameters.builder.build)(&points, parameters);
+        let mut layers = (parameters.builder.build)(&points, parameters, told)?;
         connect(&points, &mut layers, parameters.ef_construction);
         drop(points);
-        Self::laid_out(codebook, &codes, &rows, &layers)
+        Some(Self::laid_out(codebook, &codes, &rows, &layers))
     }
 
     /// Puts the nodes into their final order.

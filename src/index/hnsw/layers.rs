@@ -1,7 +1,7 @@
 //! The layers of a graph as a builder leaves them, and who builds them. A builder is one file here and one line in
 //! [`BUILDERS`].
 
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use super::batch;
 use super::points::Points;
@@ -70,8 +70,14 @@ pub struct GraphBuilder {
     /// Name in the manifest and on the command line.
     pub name: &'static str,
     /// Builds the layers.
-    pub build: fn(&Points<'_>, &HnswParameters) -> Layers,
+    pub build: Build,
 }
+
+/// Links the points; none where it was told to stop.
+pub type Build = fn(&Points<'_>, &HnswParameters, told: Told<'_>) -> Option<Layers>;
+
+/// Who is told of the nodes that are linked, now and then, and may stop the work.
+pub type Told<'a> = &'a mut dyn FnMut(usize) -> ControlFlow<()>;
 
 impl PartialEq for GraphBuilder {
     fn eq(&self, other: &Self) -> bool {

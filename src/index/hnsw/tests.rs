@@ -1,5 +1,7 @@
 //! Graphs as wholes: the same bytes everywhere, nothing lost, nothing believed of a file.
 
+use std::ops::ControlFlow;
+
 use patchdex_format::{ContainerWriter, Element, Layout};
 use proptest::prelude::*;
 
@@ -28,7 +30,11 @@ fn clustered(count: usize, seed: u32) -> Vec<f32> {
 }
 
 fn build(rows: &[f32]) -> Graph<'static> {
-    Graph::build(Vectors::F32(rows), DIM, &HnswParameters::default())
+    build_with(rows, &HnswParameters::default())
+}
+
+fn build_with(rows: &[f32], parameters: &HnswParameters) -> Graph<'static> {
+    Graph::build(Vectors::F32(rows), DIM, parameters)
 }
 
 fn file(graph: &Graph<'_>) -> Vec<u8> {
@@ -51,6 +57,24 @@ fn a_graph_has_the_same_bytes_for_any_number_of_threads_on_any_machine() {
     const GOLDEN: &str = "9ea22ccbc5871e4e0988a39f0d8b395a9128187cb18e135792d05f0fbc912a48";
     for threads in [1, 2, 8] {
         assert_eq!(digest(threads), GOLDEN, "{threads} threads");
+    }
+}
+
+#[test]
+fn every_builder_tells_how_far_it_is_and_stops_when_it_is_told_to() {
+    let rows = clustered(3000, 1);
+    for builder in BUILDERS {
+        let parameters = HnswParameters { builder, ..HnswParameters::default() };
+        let mut heard = Vec::new();
+        let mut build = |most: usize| {
+            Graph::build_telling(Vectors::F32(&rows), DIM, &parameters, &mut |nodes| {
+                heard.push(nodes);
+                if nodes < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+        };
+        assert!(build(1000).is_none(), "{}", builder.name);
+        assert!(build(3001) == Some(build_with(&rows, &parameters)), "{}", builder.name);
+        assert_eq!(heard.last(), Some(&3000), "{}", builder.name);
     }
 }
 
@@ -90,7 +114,8 @@ fn what_no_list_leads_to_is_connected() {
     let codes = codebook.encode(Vectors::F32(&rows), &(0..400).collect::<Vec<_>>());
     let points = Points::new(&codes, codebook.code_dim());
     let parameters = HnswParameters { m: 2, ..HnswParameters::default() };
-    let mut layers = (parameters.builder.build)(&points, &parameters);
+    let mut layers =
+        (parameters.builder.build)(&points, &parameters, &mut |_| ControlFlow::Continue(())).unwrap();
     // Nobody leads to every third node.
     let lost = |link: &u32| *link != NO_LINK && *link > 0 && link.is_multiple_of(3);
     for list in layers.links[0].chunks_exact_mut(layers.degree) {
