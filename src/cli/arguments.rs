@@ -9,7 +9,7 @@ use super::failure::Failure;
 use crate::collection::{GraphWish, Searching, read_manifest};
 use crate::core::Kind;
 use crate::engine::EngineOptions;
-use crate::index::{HnswParameters, INDEX_KINDS};
+use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
 
 /// Which model, and how it is run.
@@ -56,6 +56,10 @@ pub(crate) struct GraphArguments {
 #[derive(Args, Clone)]
 #[group(skip)]
 pub(crate) struct GraphShape {
+    /// Who builds graphs: batch, or hnsw_rs (by the crate of that name), which takes ten times as long and has to be compiled in
+    /// [default: batch, or as the collection has it]
+    #[arg(long, value_name = "NAME", value_parser = parse_builder)]
+    pub builder: Option<GraphBuilder>,
     /// Half the links that a node of a graph has room for: more find more, and take more memory [default: 16, or as the
     /// collection has it]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(*HnswParameters::M.start() as i64..=*HnswParameters::M.end() as i64))]
@@ -83,6 +87,7 @@ impl GraphShape {
     pub fn wish(&self, searching: Option<Searching>) -> GraphWish {
         GraphWish {
             searching,
+            builder: self.builder,
             m: self.m.map(usize::from),
             ef_construction: self.ef_construction.map(usize::from),
         }
@@ -156,6 +161,10 @@ pub(crate) fn require_folder(path: &Path, beside: &[impl AsRef<Path>]) -> Result
     };
     let message = format!("{} is a file, not a collection; {advice}", path.display());
     Err(Failure::new(Kind::Invalid, message))
+}
+
+fn parse_builder(name: &str) -> Result<GraphBuilder, String> {
+    GraphBuilder::named(name).map_err(|error| error.to_string())
 }
 
 fn parse_input(text: &str) -> Result<(String, f64), String> {

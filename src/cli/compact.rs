@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Arg, Args};
 use serde_json::json;
 
 use super::Outcome;
@@ -16,7 +16,7 @@ use crate::collection::{CompactOptions, Searching, compact};
 use crate::index::INDEX_KINDS;
 
 #[derive(Args)]
-#[command(mut_arg("m", |m| m.requires("index")), mut_arg("ef_construction", |ef| ef.requires("index")))]
+#[command(mut_args(with_index))]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
@@ -35,6 +35,14 @@ pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// The shape of graphs goes with `--index` only.
+fn with_index(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "builder" | "m" | "ef_construction" => argument.requires("index"),
+        _ => argument,
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {

@@ -6,6 +6,7 @@ use patchdex_format::{Cause, FormatError, GraphPlan};
 
 use crate::core::{Fault, Kind};
 use crate::dims::PreparationError;
+use crate::index::UnknownBuilder;
 use crate::segment::{DAMAGE_ADVICE, OpenSegmentError};
 use crate::storage::StorageError;
 
@@ -41,6 +42,19 @@ pub enum CollectionError {
         what: &'static str,
         /// Its value.
         value: String,
+    },
+    /// A graph is to be built, and there is nobody to build it.
+    #[error(
+        "{}: its graphs are built by '{name}': {source}; 'patchdex compact --index hnsw' has them built by another",
+        path.display()
+    )]
+    Builder {
+        /// The collection.
+        path: PathBuf,
+        /// The builder's name.
+        name: String,
+        /// Why it is not there.
+        source: UnknownBuilder,
     },
     /// A file that the manifest lists beside the segments is not there.
     #[error("{} is missing, though the manifest lists it{DAMAGE_ADVICE}", path.display())]
@@ -238,7 +252,7 @@ impl Fault for CollectionError {
         match self {
             Self::None { .. } => Kind::NotFound,
             Self::Manifest { source, .. } => manifest_kind(source),
-            Self::Unknown { .. } => Kind::Incompatible,
+            Self::Unknown { .. } | Self::Builder { .. } => Kind::Incompatible,
             Self::Preparation { source, .. } | Self::PreparationFile { source, .. } => source.kind(),
             Self::ForeignPreparation { .. } | Self::Missing { .. } | Self::Rejects { .. } => Kind::Corrupt,
             Self::Segment(error) => error.kind(),

@@ -63,7 +63,6 @@ pub(super) fn complete(
     let (metric, _) = meaning(draft.path(), &manifest)?;
     let suits = HnswParameters::misfit(metric, manifest.dim as usize).is_none();
     if let Some(plan) = manifest.graph.as_ref().filter(|_| suits) {
-        let parameters = parameters(draft, plan)?;
         let lacks = |entry: &SegmentEntry| {
             let is_known = demand == GraphDemand::Wanted && was_refused(draft, plan, entry);
             FileRole::Graph.entry(entry).is_none() && entry.patches > 0 && !is_known
@@ -71,7 +70,10 @@ pub(super) fn complete(
         let segments = manifest.segments.iter().enumerate();
         let lacking: Vec<usize> = segments.filter(|(_, entry)| lacks(entry)).map(|(at, _)| at).collect();
         let mut status = GraphStatus { vectors: 0, of: patches(&manifest, &lacking) };
+        let plan = plan.clone();
         for at in lacking {
+            // Who builds graphs is asked only where one is to be built: those that are there can be searched without.
+            let parameters = parameters(draft, &plan)?;
             let entry = &manifest.segments[at];
             if entry.patches > HnswParameters::MOST_NODES as u64 {
                 let reason = format!("{} vectors are more than a graph can have", entry.patches);
@@ -112,14 +114,16 @@ fn was_refused(draft: &Draft, plan: &GraphPlan, entry: &SegmentEntry) -> bool {
 
 /// What a plan says, as this version builds it.
 fn parameters(draft: &Draft, plan: &GraphPlan) -> Result<HnswParameters, CollectionError> {
-    let unknown =
-        |what, value: String| CollectionError::Unknown { path: draft.path().to_owned(), what, value };
-    let named = GraphBuilder::named(&plan.builder);
-    let builder = named.ok_or_else(|| unknown("graph builder", plan.builder.clone()))?;
+    let path = || draft.path().to_owned();
+    let no_builder = |source| CollectionError::Builder { path: path(), name: plan.builder.clone(), source };
+    let builder = GraphBuilder::named(&plan.builder).map_err(no_builder)?;
     let (m, ef_construction) = (plan.m as usize, plan.ef_construction as usize);
     match HnswParameters::M.contains(&m) && HnswParameters::EF_CONSTRUCTION.contains(&ef_construction) {
         true => Ok(HnswParameters { builder, m, ef_construction, seed: plan.seed }),
-        false => Err(unknown("plan of a graph", format!("m {m}, ef_construction {ef_construction}"))),
+        false => {
+            let value = format!("m {m}, ef_construction {ef_construction}");
+            Err(CollectionError::Unknown { path: path(), what: "plan of a graph", value })
+        }
     }
 }
 

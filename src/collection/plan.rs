@@ -2,7 +2,7 @@
 
 use patchdex_format::GraphPlan;
 
-use crate::index::HnswParameters;
+use crate::index::{GraphBuilder, HnswParameters};
 
 /// How the vectors of segments are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Searching {
 pub struct GraphWish {
     /// Whether there are graphs.
     pub searching: Option<Searching>,
+    /// Who builds them.
+    pub builder: Option<GraphBuilder>,
     /// Half the links that a node has room for.
     pub m: Option<usize>,
     /// Nodes that are looked at for the links of one.
@@ -29,6 +31,7 @@ impl GraphWish {
     pub fn parameters(&self) -> Option<HnswParameters> {
         let default = HnswParameters::default();
         (self.searching != Some(Searching::Scan)).then(|| HnswParameters {
+            builder: self.builder.unwrap_or(default.builder),
             m: self.m.unwrap_or(default.m),
             ef_construction: self.ef_construction.unwrap_or(default.ef_construction),
             ..default
@@ -40,9 +43,10 @@ impl GraphWish {
         let new = self.parameters().map(|parameters| plan_of(&parameters))?;
         let Some(held) = held else { return Some(new) };
         Some(GraphPlan {
+            builder: self.builder.map_or(&held.builder, |_| &new.builder).clone(),
             m: self.m.map_or(held.m, |_| new.m),
             ef_construction: self.ef_construction.map_or(held.ef_construction, |_| new.ef_construction),
-            ..held.clone()
+            seed: held.seed,
         })
     }
 

@@ -79,17 +79,15 @@ impl AnnReport {
     /// One line a point, under a line of names.
     pub fn to_csv(&self) -> String {
         let mut text = format!(
-            "index,ef,m,ef_construction,threads,queries,recall_at_{0},recall_at_{0}_ann_benchmarks,",
+            "index,ef,m,ef_construction,builder,threads,queries,recall_at_{0},recall_at_{0}_ann_benchmarks,",
             self.k
         );
         text += "qps,qps_min,qps_max,p50_us,p95_us,p99_us,pareto,build_s,index_bytes,open_ms\n";
         let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
         for point in &self.points {
+            let HnswParameters { builder, m, ef_construction, .. } = self.parameters;
             let [ef, m, ef_construction] = match point.ef {
-                Some(ef) => {
-                    let HnswParameters { m, ef_construction, .. } = self.parameters;
-                    [ef, m, ef_construction].map(|value| value.to_string())
-                }
+                Some(ef) => [ef, m, ef_construction].map(|value| value.to_string()),
                 None => Default::default(),
             };
             let index = self.indexes.iter().find(|index| index.index == point.index);
@@ -98,6 +96,7 @@ impl AnnReport {
                 ef,
                 m,
                 ef_construction,
+                point.ef.map_or_else(String::new, |_| builder.name.to_owned()),
                 point.threads.to_string(),
                 point.queries.to_string(),
                 point.recall.to_string(),
@@ -119,9 +118,11 @@ impl AnnReport {
     }
 
     fn point(&self, point: &AnnPoint) -> Value {
-        let HnswParameters { m, ef_construction, .. } = self.parameters;
+        let HnswParameters { builder, m, ef_construction, .. } = self.parameters;
         let params = match point.ef {
-            Some(ef) => json!({"ef": ef, "m": m, "ef_construction": ef_construction}),
+            Some(ef) => {
+                json!({"builder": builder.name, "ef": ef, "m": m, "ef_construction": ef_construction})
+            }
             None => json!({}),
         };
         json!({

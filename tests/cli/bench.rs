@@ -92,7 +92,7 @@ fn the_figures_have_stable_keys_and_exact_finds_all() {
         match point["index"].as_str().unwrap() {
             "exact" => assert_eq!((number("recall_at_10"), keys(&point["params"]).len()), (1.0, 0)),
             _ => {
-                assert_eq!(keys(&point["params"]), ["ef", "ef_construction", "m"]);
+                assert_eq!(keys(&point["params"]), ["builder", "ef", "ef_construction", "m"]);
                 assert!(number("recall_at_10") > 0.8, "{point}");
             }
         }

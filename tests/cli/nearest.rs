@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::workspace::{Workspace, box_of, keys, patches_of, rows_of, write_rows};
+use patchdex_format::Manifest;
+
+use crate::workspace::{Workspace, box_of, keys, manifest, patches_of, rows_of, write_rows};
 
 #[test]
 fn the_nearest_are_those_of_a_plain_sum_of_products_whatever_the_threads() {
@@ -182,6 +184,51 @@ fn graphs_find_what_is_nearest_among_all_and_among_some() {
     assert_eq!(ask(&["--ef", "200"])["plan"][0]["index"], "hnsw");
     assert!(std::fs::read(work.at("c/segments/000001/graph-3.pdx")).unwrap() == before);
     work.run(["verify", "c", "--full"]).done();
+}
+
+#[test]
+fn graphs_are_built_by_whom_the_command_names() {
+    let work = Workspace::new();
+    let base: Vec<f32> = (0..3000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32).collect();
+    write_rows(&work.at("base.fvecs"), &base, 10);
+    work.run(["import", "base.fvecs", "--out", "c", "--builder", "batch"]).done();
+    let plan = || manifest(&work.at("c"))["graph"].clone();
+    assert_eq!(plan()["builder"], "batch");
+    work.run(["compact", "c", "--m", "5"]).refused(2, &["--index"]);
+    work.run(["compact", "c", "--index", "hnsw", "--m", "5", "--ef-construction", "50"]).done();
+    assert_eq!((&plan()["m"], &plan()["ef_construction"]), (&5.into(), &50.into()));
+    let nobody = ["compact", "c", "--index", "hnsw", "--builder", "nobody"];
+    work.run(nobody).refused(2, &["'nobody'", "--builder", "unknown to this patchdex, which has batch"]);
+    let other = work.run(["compact", "c", "--index", "hnsw", "--builder", "hnsw_rs"]);
+    if cfg!(feature = "hnsw-rs") {
+        other.done();
+        assert_eq!(plan()["builder"], "hnsw_rs");
+        work.run(["verify", "c", "--full"]).done();
+    } else {
+        other.refused(2, &["'hnsw_rs'", "cargo build --release --features hnsw-rs"]);
+    }
+}
+
+#[test]
+fn a_collection_whose_builder_is_not_there_says_how_to_go_on() {
+    let work = Workspace::new();
+    let base: Vec<f32> = (0..3000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32).collect();
+    write_rows(&work.at("base.fvecs"), &base, 10);
+    work.run(["import", "base.fvecs", "--out", "c"]).done();
+    let file = work.at("c/manifest.json");
+    let mut forged = Manifest::parse(&std::fs::read(&file).unwrap()).unwrap();
+    forged.graph.as_mut().unwrap().builder = "nobody".to_owned();
+    std::fs::write(&file, forged.to_bytes()).unwrap();
+    // A graph that is there is searched without the builder.
+    work.run(["query", "c", "--vectors", "base.fvecs", "--ef", "20"]).done();
+    write_rows(&work.at("more.fvecs"), &base[10..], 10);
+    work.run(["import", "more.fvecs", "--out", "more"]).done();
+    work.run(["merge", "both", "c", "more"]).refused(
+        1,
+        &["its graphs are built by 'nobody'", "unknown to this patchdex", "compact --index hnsw"],
+    );
+    work.run(["compact", "c", "--index", "hnsw"]).done();
+    assert_eq!(manifest(&work.at("c"))["graph"]["builder"], "batch");
 }
 
 #[test]

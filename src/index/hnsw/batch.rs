@@ -7,7 +7,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::layers::{HnswParameters, Layers, Told};
-use super::points::{Candidate, Chooser, Points, Ruler, write_links};
+use super::points::{Candidate, Chooser, Points, write_links};
+use super::reverse::link_back;
 use super::search::{Layer, NO_LINK, Ranked, Walker};
 
 /// A batch has at most one node for this many that are there already: its nodes do not see each other.
@@ -19,7 +20,6 @@ const BATCH_NODES: usize = 4096;
 #[derive(Default)]
 struct Scratch {
     walker: Walker,
-    ruler: Ruler,
     chooser: Chooser,
     query: Vec<i16>,
     candidates: Vec<Candidate>,
@@ -76,12 +76,12 @@ impl Growing<'_> {
             let back = |to: Candidate| (to.node, Candidate { node: node as u32, ..to });
             edges.extend(chosen.into_iter().map(back));
         }
-        self.link_back(edges);
+        link_back(self.points, &mut self.bottom, degree, edges);
     }
 
     /// The neighbours of `node` among the first `inserted` nodes.
     fn neighbours(&self, node: u32, inserted: usize, scratch: &mut Scratch) -> Vec<Candidate> {
-        let Scratch { walker, chooser, query, candidates, chosen, .. } = scratch;
+        let Scratch { walker, chooser, query, candidates, chosen } = scratch;
         let degree = self.parameters.degree();
         let lengths = Some(self.points.lengths.as_slice());
         self.points.query(node, query);
@@ -99,33 +99,5 @@ impl Growing<'_> {
         candidates.extend(found.iter().map(candidate));
         chooser.choose(self.points, candidates, degree, chosen);
         chosen.clone()
-    }
-
-    /// Gives nodes the links `(from, to)`; lists that overflow are chosen anew. The order of `edges` does not matter.
-    fn link_back(&mut self, mut edges: Vec<(u32, Candidate)>) {
-        let degree = self.parameters.degree();
-        edges.par_sort_unstable();
-        let grouped: Vec<&[(u32, Candidate)]> = edges.chunk_by(|a, b| a.0 == b.0).collect();
-        let changed: Vec<Vec<Candidate>> = grouped
-            .par_iter()
-            .map_init(Scratch::default, |scratch, edges| {
-                let Scratch { ruler, chooser, candidates, chosen, .. } = scratch;
-                let node = edges[0].0;
-                let held = &self.bottom[node as usize * degree..][..degree];
-                let held = &held[..held.iter().position(|&link| link == NO_LINK).unwrap_or(degree)];
-                candidates.clear();
-                candidates.extend(ruler.distances(self.points, node, held));
-                candidates.extend(edges.iter().map(|&(_, to)| to));
-                candidates.sort_unstable();
-                if candidates.len() <= degree {
-                    return candidates.clone();
-                }
-                chooser.choose(self.points, candidates, degree, chosen);
-                chosen.clone()
-            })
-            .collect();
-        for (edges, chosen) in grouped.iter().zip(changed) {
-            write_links(&mut self.bottom[edges[0].0 as usize * degree..][..degree], &chosen);
-        }
     }
 }

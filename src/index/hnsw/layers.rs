@@ -3,7 +3,11 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
+use thiserror::Error;
+
 use super::batch;
+#[cfg(feature = "hnsw-rs")]
+use super::hnswrs;
 use super::points::Points;
 use super::search::NO_LINK;
 use crate::metric::Metric;
@@ -88,12 +92,40 @@ impl PartialEq for GraphBuilder {
 impl Eq for GraphBuilder {}
 
 /// Every builder. The first is the default.
-pub const BUILDERS: [GraphBuilder; 1] = [GraphBuilder { name: "batch", build: batch::build }];
+pub const BUILDERS: &[GraphBuilder] = &[
+    GraphBuilder { name: "batch", build: batch::build },
+    #[cfg(feature = "hnsw-rs")]
+    GraphBuilder { name: "hnsw_rs", build: hnswrs::build },
+];
+
+/// Builders that come with a feature of this crate, and its name: what they rely on takes long to compile.
+const OPTIONAL: [(&str, &str); 1] = [("hnsw_rs", "hnsw-rs")];
+
+/// Why there is no builder of a name.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum UnknownBuilder {
+    /// One that was left out when this patchdex was built.
+    #[error("this patchdex was built without it; build one with 'cargo build --release --features {0}'")]
+    LeftOut(&'static str),
+    /// One that this version does not know.
+    #[error("it is unknown to this patchdex, which has {}", names())]
+    Unknown,
+}
+
+fn names() -> String {
+    BUILDERS.iter().map(|builder| builder.name).collect::<Vec<_>>().join(", ")
+}
 
 impl GraphBuilder {
     /// The builder called `name`.
-    pub fn named(name: &str) -> Option<Self> {
-        BUILDERS.into_iter().find(|builder| builder.name == name)
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<Self, UnknownBuilder> {
+        let left_out = || OPTIONAL.iter().find(|(optional, _)| *optional == name);
+        let why =
+            || left_out().map_or(UnknownBuilder::Unknown, |(_, feature)| UnknownBuilder::LeftOut(feature));
+        BUILDERS.iter().find(|builder| builder.name == name).copied().ok_or_else(why)
     }
 }
 

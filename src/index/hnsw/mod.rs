@@ -6,16 +6,19 @@ mod batch;
 mod codes;
 mod connect;
 mod graph;
+#[cfg(feature = "hnsw-rs")]
+mod hnswrs;
 mod index;
 mod layers;
 mod order;
 mod points;
 mod proof;
+mod reverse;
 mod search;
 #[cfg(test)]
 mod tests;
 
 pub use graph::Graph;
 pub use index::HnswIndex;
-pub use layers::{BUILDERS, GraphBuilder, HnswParameters};
+pub use layers::{BUILDERS, GraphBuilder, HnswParameters, UnknownBuilder};
 pub use proof::Proof;

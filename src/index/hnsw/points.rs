@@ -42,6 +42,14 @@ impl<'a> Points<'a> {
         out.clear();
         out.extend(self.code(node).iter().map(|&v| i16::from(v)));
     }
+
+    /// The squared distance between two nodes, of the first of which `query` is the code.
+    #[cfg(feature = "hnsw-rs")]
+    pub(super) fn distance(&self, query: &[i16], from: u32, to: u32) -> i32 {
+        let mut product = [0];
+        (Kernels::best().dot_codes)(query, self.codes, &[to], &mut product);
+        self.lengths[from as usize] + self.lengths[to as usize] - 2 * product[0]
+    }
 }
 
 /// Measures distances; keeps what it needs of memory for the next time.

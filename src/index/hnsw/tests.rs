@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::connect::{connect, reach};
 use super::points::Points;
 use super::search::NO_LINK;
-use super::{BUILDERS, Graph, HnswIndex, HnswParameters};
+use super::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters};
 use crate::index::{DEFAULT_EF, ExactIndex, Neighbour, PatchIndex, RowSet, Vectors};
 
 const DIM: usize = 48;
@@ -30,7 +30,11 @@ fn clustered(count: usize, seed: u32) -> Vec<f32> {
 }
 
 fn build(rows: &[f32]) -> Graph<'static> {
-    build_with(rows, &HnswParameters::default())
+    build_by(BUILDERS[0], rows)
+}
+
+fn build_by(builder: GraphBuilder, rows: &[f32]) -> Graph<'static> {
+    build_with(rows, &HnswParameters { builder, ..HnswParameters::default() })
 }
 
 fn build_with(rows: &[f32], parameters: &HnswParameters) -> Graph<'static> {
@@ -50,13 +54,19 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 #[test]
 fn a_graph_has_the_same_bytes_for_any_number_of_threads_on_any_machine() {
     let rows = clustered(3000, 1);
-    let digest = |threads| {
-        let bytes = with_threads(threads, || file(&build(&rows)));
+    let digest = |builder, threads| {
+        let bytes = with_threads(threads, || file(&build_by(builder, &rows)));
         Layout::parse(&bytes, "graph").unwrap().digest()
     };
-    const GOLDEN: &str = "9ea22ccbc5871e4e0988a39f0d8b395a9128187cb18e135792d05f0fbc912a48";
-    for threads in [1, 2, 8] {
-        assert_eq!(digest(threads), GOLDEN, "{threads} threads");
+    let golden = [
+        ("batch", "9ea22ccbc5871e4e0988a39f0d8b395a9128187cb18e135792d05f0fbc912a48"),
+        ("hnsw_rs", "2119f0c5637d11b5b390ba277f1fcd8d31e3a3adeabd8008b2bbdb9c2dbe58af"),
+    ];
+    for &builder in BUILDERS {
+        let (_, golden) = golden.iter().find(|(name, _)| *name == builder.name).unwrap();
+        for threads in [1, 1, 2, 8] {
+            assert_eq!(digest(builder, threads), *golden, "{}, {threads} threads", builder.name);
+        }
     }
 }
 
@@ -64,7 +74,7 @@ fn a_graph_has_the_same_bytes_for_any_number_of_threads_on_any_machine() {
 fn every_builder_tells_how_far_it_is_and_stops_when_it_is_told_to() {
     let rows = clustered(3000, 1);
     for builder in BUILDERS {
-        let parameters = HnswParameters { builder, ..HnswParameters::default() };
+        let parameters = HnswParameters { builder: *builder, ..HnswParameters::default() };
         let mut heard = Vec::new();
         let mut build = |most: usize| {
             Graph::build_telling(Vectors::F32(&rows), DIM, &parameters, &mut |nodes| {
@@ -93,9 +103,8 @@ fn every_builder_finds_the_neighbours_of_new_vectors() {
     let (rows, queries) = (clustered(4000, 3), clustered(100, 4));
     let vectors = Vectors::F32(&rows);
     let truth = ExactIndex { vectors, dim: DIM }.search_many(&queries, 10, DEFAULT_EF);
-    for builder in BUILDERS {
-        let parameters = HnswParameters { builder, ..HnswParameters::default() };
-        let index = HnswIndex { graph: Graph::build(vectors, DIM, &parameters), vectors, dim: DIM };
+    for &builder in BUILDERS {
+        let index = HnswIndex { graph: build_by(builder, &rows), vectors, dim: DIM };
         let found = index.search_many(&queries, 10, 100);
         let right =
             found.iter().zip(&truth).map(|(found, truth)| found.iter().filter(|f| truth.contains(f)).count());
@@ -104,6 +113,30 @@ fn every_builder_finds_the_neighbours_of_new_vectors() {
         let proof = index.prove();
         assert_eq!((proof.reached, proof.self_recall), (4000, 1.0), "{}", builder.name);
         assert!(proof.recall.is_sorted() && proof.recall[7].1 >= 0.999, "{}: {proof:?}", builder.name);
+    }
+}
+
+#[test]
+fn every_builder_takes_few_vectors_and_equal_ones() {
+    let clusters = clustered(40, 9);
+    let cases = [&clusters[..DIM], &clusters[..2 * DIM], &clusters, &[0.25; 40 * DIM]];
+    for &builder in BUILDERS {
+        for rows in cases {
+            let vectors = Vectors::F32(rows);
+            let index = HnswIndex { graph: build_by(builder, rows), vectors, dim: DIM };
+            assert_eq!(index.prove().reached, rows.len() / DIM, "{}", builder.name);
+            let own = index.search(&rows[..DIM], 1, 40);
+            assert_eq!(own.first().map(|found| found.row), Some(0), "{}", builder.name);
+        }
+    }
+}
+
+#[test]
+fn a_builder_that_is_not_there_says_why() {
+    let error = |name| GraphBuilder::named(name).unwrap_err().to_string();
+    assert_eq!(error("brick").split(", ").next(), Some("it is unknown to this patchdex"));
+    if !BUILDERS.iter().any(|builder| builder.name == "hnsw_rs") {
+        assert!(error("hnsw_rs").ends_with("build one with 'cargo build --release --features hnsw-rs'"));
     }
 }
 
@@ -182,11 +215,13 @@ fn only_rows_in_scope_are_found() {
 
 #[test]
 fn nothing_is_found_in_nothing() {
-    let graph = build(&[]);
-    assert!(graph.is_empty());
-    let index = HnswIndex { graph, vectors: Vectors::F32(&[]), dim: DIM };
-    assert_eq!(index.search(&[0.5; DIM], 3, DEFAULT_EF), []);
-    assert_eq!(index.prove().reached, 0);
+    for &builder in BUILDERS {
+        let graph = build_by(builder, &[]);
+        assert!(graph.is_empty());
+        let index = HnswIndex { graph, vectors: Vectors::F32(&[]), dim: DIM };
+        assert_eq!(index.search(&[0.5; DIM], 3, DEFAULT_EF), []);
+        assert_eq!(index.prove().reached, 0);
+    }
 }
 
 #[test]
