@@ -164,6 +164,8 @@ fn numpy_pandas_and_polars_read_our_files_and_we_read_theirs() {
         (&["i1.npy", "u1.npy", "i4.npy"], &small),
         (&["bin.fbin", "vecs.fvecs"], &exact()),
         (&["bin.u8bin", "vecs.ivecs", "vecs.bvecs"], &whole()),
+        (&["angular/base.npy"], &exact()),
+        (&["angular/queries.npy"], &exact()[..2 * DIM].to_vec()),
         (&["one_row.npy"], &exact()[..DIM].to_vec()),
         (&["bin.i8bin"], &read_vectors(&ours.join("scaled.i8bin")).unwrap()),
     ] {

@@ -2,7 +2,8 @@
 """Holds patchdex's foreign files against NumPy, pandas, pyarrow and polars, in both directions.
 
 `check_exchange.py FOLDER` asserts that they read what is in FOLDER/ours exactly, and writes the same content with them
-into FOLDER/theirs, for patchdex to read; tests/exchange.rs does the other half. Without FOLDER it only fetches its
+into FOLDER/theirs, for patchdex to read; tests/exchange.rs does the other half. Files of ann-benchmarks go through
+datasets/hdf5.py on the way. Without FOLDER it only fetches its
 environment (requirements-exchange.txt) into the cache.
 """
 
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True  # setup.py is run from here, not installed
+sys.path.insert(1, str(Path(__file__).resolve().parent / "datasets"))
+import hdf5  # noqa: E402
 import setup  # noqa: E402
 
 REQUIREMENTS = setup.HERE / "requirements-exchange.txt"
@@ -183,6 +186,48 @@ def write_patches(theirs):
     pq.write_table(bare, theirs / "no_boxes.parquet", compression="zstd")
 
 
+def write_benchmark(theirs):
+    """Makes files of ann-benchmarks, and has hdf5.py convert what it can: theirs/angular and theirs/euclidean."""
+    import h5py
+    import numpy as np
+
+    units = exact() / np.linalg.norm(exact(), axis=1, keepdims=True)
+    files = {
+        "angular": ("angular", exact().astype(">f8"), exact()[:2]),
+        "euclidean": ("euclidean", units, exact()[:2]),
+        "unequal": ("euclidean", exact(), exact()[:2]),
+        "other": ("hamming", whole() > 100, whole()[:2] > 100),
+        "sets": ("jaccard", whole(), whole()[:2]),
+        "uneven": ("angular", exact(), exact()[:, :3]),
+        "no_distance": (None, exact(), exact()[:2]),
+    }
+    for name, (distance, train, test) in files.items():
+        with h5py.File(theirs / f"{name}.hdf5", "w") as file:
+            file["train"], file["test"] = train, test
+            if distance:
+                file.attrs["distance"] = distance
+    (theirs / "text.hdf5").write_text("no HDF5")
+    for name, why in {
+        "unequal": "lengths",
+        "other": "not sets or bits",
+        "sets": "'jaccard'",
+        "uneven": "equally long",
+        "no_distance": "no file of ann-benchmarks",
+        "text": "not an HDF5 file",
+        "missing": "not there",
+    }.items():
+        try:
+            hdf5.convert(theirs / f"{name}.hdf5", theirs / name)
+        except setup.Failure as error:
+            require(why in str(error), f"the message '{error}'")
+            require(not list((theirs / name).glob("*")), f"the folder {name}, which holds what failed,")
+        else:
+            raise setup.Failure(f"{name}.hdf5 was converted")
+    for name in ("angular", "euclidean"):
+        hdf5.convert(theirs / f"{name}.hdf5", theirs / name)
+    require(np.array_equal(np.load(theirs / "euclidean/base.npy"), units), "euclidean/base.npy")
+
+
 def in_own_environment(cache):
     """Runs this script again inside the cache's environment; gives its exit status, or None when already inside."""
     environment = setup.Environment(cache / "venv-exchange")
@@ -210,7 +255,8 @@ def main():
             check_patches(arguments.folder / "ours/patches.parquet")
             write_vectors(theirs)
             write_patches(theirs)
-        setup.say("ready", "NumPy, pandas, pyarrow, polars")
+            write_benchmark(theirs)
+        setup.say("ready", "NumPy, pandas, pyarrow, polars, h5py")
     except (setup.Failure, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
