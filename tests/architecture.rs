@@ -148,7 +148,7 @@ fn the_search_for_crates_finds_them() {
 #[test]
 fn every_file_opens_by_saying_what_it_owns() {
     let mut all = sources("src");
-    for folder in ["index-format", "tests", "benches"] {
+    for folder in ["index-format", "tests", "benches", "examples"] {
         if root().join(folder).is_dir() {
             all.extend(sources(folder));
         }

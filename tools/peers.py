@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Measures patchdex beside hnswlib, faiss, usearch and voyager: the same vectors, cores, M, efConstruction and k.
 
-In each round everybody in turn builds, is asked with rising effort by one thread and by several, is saved and opened;
-so whatever else the machine does meets all of them. Peers get the rows in shuffled order and all queries in one call, so
-that Python costs them nothing. The table holds ratios within a round: above 1, patchdex is ahead. Fetches its own
-environment (requirements-peers.txt, Python 3.11 or later, a C++ compiler) into the cache.
+Sets of vectors go by name: those of tools/datasets/tokens (video, photographs, and raw- before either) and made-up ones
+(clustered-384, clustered-768, uniform-384). In each round everybody in turn builds, is asked with rising effort by one
+thread and by several, is saved and opened; so whatever else the machine does meets all of them. Peers get the rows in
+shuffled order and all queries in one call, so that Python costs them nothing. The table holds ratios within a round:
+above 1, patchdex is ahead. Fetches its own environment (requirements-peers.txt, Python 3.11 or later, a C++ compiler)
+into the cache. hnsw_rs, a crate, takes part with --with-hnsw-rs; it builds slowly, and --rows makes it less.
 
 Not quite alike: patchdex judges its recall by its own half-precision vectors, the others are judged by the same vectors
 in single precision; and opening patchdex's index maps no vectors, which lie in the collection.
@@ -16,6 +18,7 @@ import json
 import math
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,11 +34,18 @@ REQUIREMENTS = setup.HERE / "requirements-peers.txt"
 RESULTS = setup.HERE.parent / "benches/results"
 OURS = "patchdex"
 M, EF_CONSTRUCTION, K = 16, 200, 10
-EFS = (10, 16, 24, 40, 64, 100, 160, 250, 400)
+EFS = (10, 16, 24, 40, 64, 100, 160, 250, 400, 700)
 RECALLS = (0.90, 0.95, 0.99)
 TIE = 1e-6
-# Rows, numbers in each, clusters, queries
-FULL, QUICK = (200_000, 384, 2_000, 1_000), (10_000, 96, 200, 200)
+TOKENS = ("video", "photographs", "raw-video", "raw-photographs")
+# Rows, numbers in each, clusters (where there are none rows lie in all directions alike), queries
+MADE_UP = {
+    "clustered-384": (200_000, 384, 2_000, 1_000),
+    "clustered-768": (100_000, 768, 1_000, 1_000),
+    "uniform-384": (100_000, 384, 0, 1_000),
+}
+SETS = (*TOKENS, *MADE_UP)
+QUICK_ROWS, QUICK_QUERIES = 10_000, 200
 INTRINSIC = 16  # dimensions in which the rows of a cluster differ
 BATCH = 64  # queries whose similarities with all rows are in memory
 WARM_UP_QUERIES = 16
@@ -154,13 +164,16 @@ PEERS = {
     "usearch bf16": (Usearch, "bf16"),
     "voyager": (Voyager, None),
 }
+HNSW_RS = "hnsw_rs"
 
 
 class Data:
     """Rows and queries of unit length, and the true neighbours of the queries."""
 
-    def __init__(self, base, queries, seed):
+    def __init__(self, base, queries, seed, most_rows):
         import numpy as np
+
+        random = np.random.default_rng(seed)
 
         def unit(rows):
             rows = np.ascontiguousarray(rows, dtype=np.float32)
@@ -168,10 +181,12 @@ class Data:
 
         if base.ndim != 2 or queries.ndim != 2 or base.shape[1] != queries.shape[1]:
             raise setup.Failure(f"rows {base.shape} and queries {queries.shape} must be tables with equally long rows")
+        if most_rows and most_rows < len(base):
+            base = base[np.sort(random.permutation(len(base))[:most_rows])]
         if len(base) < K:
             raise setup.Failure(f"{len(base)} rows are too few for {K} neighbours")
         self.base, self.queries = unit(base), unit(queries)
-        self.order = np.random.default_rng(seed).permutation(len(base))
+        self.order = random.permutation(len(base))
         self.truth, self.bars = [], []
         for start in range(0, len(self.queries), BATCH):
             for similarity in self.queries[start : start + BATCH] @ self.base.T:
@@ -187,12 +202,17 @@ class Data:
         return hits / (K * len(self.queries))
 
 
-def made_up(shape, seed):
+def made_up(shape, seed, is_quick):
     """Clusters of few dimensions in a space of many, as patch tokens are, in half precision; and queries of them."""
     import numpy as np
 
     rows, dim, clusters, queries = shape
+    if is_quick:
+        rows, clusters, queries = QUICK_ROWS, clusters and QUICK_ROWS // 50, QUICK_QUERIES
     random = np.random.default_rng(seed)
+    if not clusters:
+        every = random.standard_normal((rows + queries, dim), dtype=np.float32).astype(np.float16)
+        return every[:rows], every[rows:]
     centres = random.standard_normal((clusters, dim), dtype=np.float32)
     # Directions that clusters share, as neighbouring things look alike in the same ways.
     directions = random.standard_normal((INTRINSIC, dim), dtype=np.float32) / math.sqrt(INTRINSIC)
@@ -234,6 +254,32 @@ def measure_peer(name, data, threads, folder):
     size = path.stat().st_size
     path.unlink()
     return {"build_s": build_s, "bytes": size, "open_ms": open_ms, "points": points}
+
+
+def measure_hnsw_rs(program, data, threads, folder):
+    """One run of examples/hnsw_rs_peer.rs."""
+    import numpy as np
+
+    saved = folder / HNSW_RS
+    saved.mkdir()
+    files = {name: str(saved / name) for name in ("base", "queries", "found")}
+    data.base[data.order].tofile(files["base"])
+    data.queries.tofile(files["queries"])
+    sizes = {"dim": data.base.shape[1], "m": M, "ef_construction": EF_CONSTRUCTION, "k": K}
+    plan = {**files, **sizes, "folder": str(saved), "efs": EFS, "threads": threads}
+    (saved / "plan.json").write_text(json.dumps(plan))
+    done = subprocess.run([program, saved / "plan.json"], text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise setup.Failure(f"{program}: {setup.last_line(done.stderr)}")
+    result = json.loads(done.stdout)
+    found = np.fromfile(files["found"], np.uint32).reshape(len(EFS), len(data.queries), K)
+    shutil.rmtree(saved)
+    # A row that was not found has the greatest number.
+    placed = np.append(data.order, -1)
+    recalls = {ef: data.recall(placed[np.minimum(rows, len(data.order))]) for ef, rows in zip(EFS, found)}
+    for point in result["points"]:
+        point["recall"] = recalls[point["ef"]]
+    return result
 
 
 def measure_ours(program, threads, folder):
@@ -299,7 +345,7 @@ def figures(result, threads):
     return found
 
 
-def ratios(rounds, threads):
+def ratios(rounds, threads, peers):
     """For each measure the best peer, the ratio to the best of each round, and the ratio to each peer."""
     table = {}
     every = [{name: figures(result, threads) for name, result in one.items()} for one in rounds]
@@ -313,21 +359,21 @@ def ratios(rounds, threads):
 
     for measure in every[0][OURS]:
         of = {name: [one[name][measure] for one in every] for name in every[0]}
-        best = [max(of[name][at] or 0 for name in PEERS) for at in range(len(every))]
-        spreads = {name: spread(of[name]) for name in PEERS}
+        best = [max(of[name][at] or 0 for name in peers) for at in range(len(every))]
+        spreads = {name: spread(of[name]) for name in peers}
         known = {name: found["median"] for name, found in spreads.items() if found}
         table[measure] = {
             "best": max(known, key=known.get) if known else None,
             "ratio": spread(map(ratio, of[OURS], best)),
-            "each": {name: spread(map(ratio, of[OURS], of[name])) for name in PEERS},
+            "each": {name: spread(map(ratio, of[OURS], of[name])) for name in peers},
         }
     return table
 
 
-def markdown(table):
-    lines = [["patchdex over", "best peer", "ratio (least to most)", *PEERS], ["---"] * (3 + len(PEERS))]
+def markdown(table, peers):
+    lines = [["patchdex over", "best peer", "ratio (least to most)", *peers], ["---"] * (3 + len(peers))]
     for measure, row in table.items():
-        each = [f"{row['each'][name]['median']:.2f}" if row["each"][name] else "-" for name in PEERS]
+        each = [f"{row['each'][name]['median']:.2f}" if row["each"][name] else "-" for name in peers]
         ratio = "{median:.2f} ({least:.2f} to {most:.2f})".format(**row["ratio"]) if row["ratio"] else "-"
         lines.append([measure, row["best"] or "-", ratio, *each])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -351,60 +397,109 @@ def load(path):
         raise setup.Failure(f"cannot read {path}: {error}") from error
 
 
-def run(arguments):
-    from importlib.metadata import version
+def about_file(name, arguments):
+    """What tools/datasets/tokens says of a set when all of it is there."""
+    return arguments.cache / "datasets" / name / "about.json"
 
+
+def vectors(name, arguments):
+    """Rows and queries of a set, and where they come from."""
+    if name in MADE_UP:
+        return *made_up(MADE_UP[name], arguments.seed, arguments.quick), f"made up, seed {arguments.seed}"
+    if name not in TOKENS:
+        return load(arguments.data), load(arguments.queries), str(arguments.data)
+    about = json.loads(about_file(name, arguments).read_text())
+    folder = about_file(name, arguments).parent
+    source = ", ".join(f"{key} {about[key]}" for key in ("every", "long_side") if key in about)
+    return load(folder / "base.npy"), load(folder / "queries.npy"), f"tools/datasets/tokens {name} ({source})"
+
+
+def measure(name, peers, arguments, threads):
+    """All rounds over one set, and what patchdex says about the machine."""
     import numpy as np
 
-    threads = sorted(set(arguments.threads))
-    pin(threads[-1])
-    if arguments.data:
-        base, queries = load(arguments.data), load(arguments.queries)
-        source = str(arguments.data)
-    else:
-        base, queries = made_up(QUICK if arguments.quick else FULL, arguments.seed)
-        source = f"made up, seed {arguments.seed}"
-    data = Data(base, queries, arguments.seed)
-    shape = {"source": source, "rows": len(base), "dim": base.shape[1], "queries": len(queries)}
-    setup.say("data", f"{len(base):,} x {base.shape[1]}, {len(queries):,} queries, {source}")
-    names, random = [OURS, *PEERS], Random(arguments.seed)
+    base, queries, source = vectors(name, arguments)
+    if arguments.quick:
+        queries = queries[:QUICK_QUERIES]
+    data = Data(base, queries, arguments.seed, QUICK_ROWS if arguments.quick else arguments.rows)
+    del base, queries
+    rows, dim = data.base.shape
+    shape = {"source": source, "rows": rows, "dim": dim, "queries": len(data.queries)}
+    setup.say("data", f"{name}: {rows:,} x {dim}, {len(data.queries):,} queries, {source}")
+    names, random = [OURS, *peers], Random(arguments.seed)
     rounds, machine = [], None
     with tempfile.TemporaryDirectory(prefix="patchdex-peers-") as folder:
         folder = Path(folder)
-        np.save(folder / "base.npy", np.ascontiguousarray(base))
+        np.save(folder / "base.npy", data.base)
         np.save(folder / "queries.npy", data.queries)
-        del base, queries
         for at in range(arguments.rounds):
             rounds.append({})
-            for name in random.sample(names, len(names)):
-                if name == OURS:
+            for peer in random.sample(names, len(names)):
+                if peer == OURS:
                     result, machine = measure_ours(arguments.program, threads, folder)
+                elif peer == HNSW_RS:
+                    result = measure_hnsw_rs(arguments.with_hnsw_rs, data, threads, folder)
                 else:
-                    result = measure_peer(name, data, threads, folder)
-                rounds[-1][name] = result
+                    result = measure_peer(peer, data, threads, folder)
+                rounds[-1][peer] = result
                 qps = qps_at(result, RECALLS[1], threads[0])
                 shown = f"{qps:,.0f} queries/s at recall {RECALLS[1]}" if qps else f"recall {RECALLS[1]} is not reached"
-                setup.say(f"round {at + 1}", f"{name}: built in {result['build_s']:.1f} s, {shown}")
-    packages = ("faiss-cpu", "hnswlib", "usearch", "voyager", "numpy")
-    table = ratios(rounds, threads)
-    date = datetime.date.today().isoformat()
-    result = {
-        "date": date,
-        "machine": {**machine, "cores_used": threads[-1]},
-        "data": shape,
-        "settings": {"m": M, "ef_construction": EF_CONSTRUCTION, "k": K, "ef": EFS, "threads": threads},
-        "versions": {package: version(package) for package in packages},
-        "ratios": table,
-        "rounds": rounds,
-    }
-    cpu = re.sub(r"[^a-z0-9]+", "-", machine["cpu"].lower()).strip("-")
-    out = arguments.out or (None if arguments.quick else RESULTS / f"{date}-{cpu}.json")
-    if out:
-        setup.write_if_changed(out, (json.dumps(result, indent=1) + "\n").encode())
-        setup.say("written", str(out))
-    size = f"{shape['rows']:,} x {shape['dim']}"
-    print(f"\n{size}, {machine['cpu']}, {threads[-1]} cores, rounds: {len(rounds)}; above 1: ahead\n")
-    print(markdown(table))
+                setup.say(f"round {at + 1}", f"{peer}: built in {result['build_s']:.1f} s, {shown}")
+    return {"data": shape, "ratios": ratios(rounds, threads, peers), "rounds": rounds}, machine
+
+
+def rounded(value):
+    """Numbers in as many digits as mean something: results are kept."""
+    if isinstance(value, float):
+        return round(value, 4) if abs(value) < 10 else round(value, 1)
+    if isinstance(value, dict):
+        return {key: rounded(held) for key, held in value.items()}
+    return [rounded(held) for held in value] if isinstance(value, list) else value
+
+
+def written(result):
+    """The text of a result: one line for each point and ratio."""
+    text = json.dumps(rounded(result), indent=1)
+    return re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda leaf: re.sub(r"\s*\n\s*", " ", leaf[0]), text) + "\n"
+
+
+def run(arguments):
+    import tomllib  # of Python 3.11
+    from importlib.metadata import version
+
+    threads = sorted(set(arguments.threads))
+    pin(threads[-1])
+    peers = list(PEERS)
+    versions = {package: version(package) for package in ("faiss-cpu", "hnswlib", "usearch", "voyager", "numpy")}
+    if arguments.with_hnsw_rs:
+        peers.append(HNSW_RS)
+        locked = tomllib.loads((setup.HERE.parent / "Cargo.lock").read_text())["package"]
+        versions |= {package["name"]: package["version"] for package in locked if package["name"] == HNSW_RS}
+    missing = [name for name in arguments.sets if name in TOKENS and not about_file(name, arguments).is_file()]
+    if missing:
+        names = " ".join(missing)
+        raise setup.Failure(f"no {' and no '.join(missing)} in the cache; run 'tools/datasets/tokens {names}'")
+    sets, date = {}, datetime.date.today().isoformat()
+    for name in arguments.sets:
+        sets[name], machine = measure(name, peers, arguments, threads)
+        result = {
+            "date": date,
+            "machine": {**machine, "cores_used": threads[-1]},
+            "settings": {"m": M, "ef_construction": EF_CONSTRUCTION, "k": K, "ef": EFS, "threads": threads},
+            "versions": versions,
+            "sets": sets,
+        }
+        cpu = re.sub(r"[^a-z0-9]+", "-", machine["cpu"].lower()).strip("-")
+        out = arguments.out or (None if arguments.quick else RESULTS / f"{date}-{cpu}.json")
+        # After every set, so that a long run that is stopped leaves those that were finished.
+        if out:
+            setup.write_if_changed(out, written(result).encode())
+            setup.say("written", str(out))
+    for name, measured in sets.items():
+        rows, dim = measured["data"]["rows"], measured["data"]["dim"]
+        size = f"{rows:,} x {dim}, {machine['cpu']}, {threads[-1]} cores"
+        print(f"\n{name}: {size}, rounds: {arguments.rounds}; above 1: ahead\n")
+        print(markdown(measured["ratios"], peers))
 
 
 def in_own_environment(cache):
@@ -425,27 +520,55 @@ def numbers(text):
     return values
 
 
+def set_names(text):
+    names = list(dict.fromkeys(text.split(",")))
+    unknown = sorted(set(names) - set(SETS))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such set: {', '.join(unknown)} (choose from {', '.join(SETS)})")
+    return names
+
+
 def main():
     parser = argparse.ArgumentParser(description="Measure patchdex beside hnswlib, faiss, usearch and voyager.")
     parser.add_argument("program", type=Path, help="the patchdex program, a release build")
-    parser.add_argument("--quick", action="store_true", help="few made-up vectors, to see whether all works; no file")
-    parser.add_argument("--data", type=Path, metavar="BASE.npy", help="rows instead of made-up ones")
+    parser.add_argument(
+        "--quick", action="store_true", help="few vectors of each set, to see whether all works; no file"
+    )
+    parser.add_argument(
+        "--set",
+        type=set_names,
+        dest="sets",
+        metavar="SETS",
+        help=f"some of {','.join(SETS)}; clustered-384 unless given",
+    )
+    parser.add_argument("--data", type=Path, metavar="BASE.npy", help="rows instead of a set's")
     parser.add_argument("--queries", type=Path, metavar="Q.npy", help="queries that are not among the rows of --data")
+    parser.add_argument("--rows", type=int, metavar="N", help="as many of the rows, chosen by --seed")
+    parser.add_argument(
+        "--with-hnsw-rs", type=Path, metavar="EXAMPLE", help="the crate hnsw_rs takes part; tools/peers adds EXAMPLE"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often everybody is measured (%(default)s)")
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="numbers of threads, 1,2 unless given")
-    parser.add_argument("--seed", type=int, default=0, help="of the made-up rows and the order of insertion")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the made-up rows, of --rows, and of the order of insertion"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"instead of {RESULTS.name}/DATE-CPU.json")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
     if bool(arguments.data) != bool(arguments.queries):
         parser.error("--data and --queries go together")
+    if arguments.data and arguments.sets:
+        parser.error("--data and --set exclude each other")
+    arguments.sets = arguments.sets or [arguments.data.stem if arguments.data else "clustered-384"]
+    if arguments.rows is not None and arguments.rows < K:
+        parser.error(f"--rows must be at least {K}")
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
     try:
         if not arguments.program.is_file():
             raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
-        arguments.program = arguments.program.absolute()
-        status = in_own_environment(arguments.cache.absolute())
+        arguments.program, arguments.cache = arguments.program.absolute(), arguments.cache.absolute()
+        status = in_own_environment(arguments.cache)
         if status is None:
             run(arguments)
             status = 0
@@ -453,7 +576,7 @@ def main():
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("error: interrupted; nothing was written", file=sys.stderr)
+        print("error: interrupted; sets that were finished are written", file=sys.stderr)
         return 1
     return status
 
