@@ -46,12 +46,7 @@ pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters, told: Told
 }
 
 /// The links of the first `size` nodes.
-fn layer(
-    points: &Points<'_>,
-    size: usize,
-    parameters: &HnswParameters,
-    told: Told<'_>,
-) -> Option<Vec<u32>> {
+fn layer(points: &Points<'_>, size: usize, parameters: &HnswParameters, told: Told<'_>) -> Option<Vec<u32>> {
     let (degree, ef) = (parameters.degree(), parameters.ef_construction);
     let found = inserted(points, size, parameters, told)?;
     let chosen: Vec<Vec<Candidate>> = (0..size as u32)
@@ -79,10 +74,11 @@ fn inserted(
     // More than 256 links an upper layer would end the process; `HnswParameters::M` allows half of that.
     let graph = Hnsw::new(parameters.m, size, LEVELS, parameters.ef_construction, Distances::new(points));
     for node in 0..size {
-        if node % TOLD_NODES == 0 && told(node).is_break() {
+        graph.insert((&[node as u32], node));
+        let count = node + 1;
+        if (count % TOLD_NODES == 0 || count == size) && told(count).is_break() {
             return None;
         }
-        graph.insert((&[node as u32], node));
     }
     let mut links = vec![NO_LINK; size * degree];
     let indexed = graph.get_point_indexation();

@@ -73,8 +73,8 @@ fn a_graph_has_the_same_bytes_for_any_number_of_threads_on_any_machine() {
 #[test]
 fn every_builder_tells_how_far_it_is_and_stops_when_it_is_told_to() {
     let rows = clustered(3000, 1);
-    for builder in BUILDERS {
-        let parameters = HnswParameters { builder: *builder, ..HnswParameters::default() };
+    for &builder in BUILDERS {
+        let parameters = HnswParameters { builder, ..HnswParameters::default() };
         let mut heard = Vec::new();
         let mut build = |most: usize| {
             Graph::build_telling(Vectors::F32(&rows), DIM, &parameters, &mut |nodes| {
