@@ -466,7 +466,10 @@ impl Bench {
             superseded += usize::from(held.is_some());
             if held.is_none_or(|held| date > held.1) {
                 self.listed.insert(path.clone(), (content, date));
-                self.said.remove(path);
+                // What is said about the same contents is joined.
+                if held.is_some_and(|held| held.0 != content) {
+                    self.said.remove(path);
+                }
             }
         }
         assert_eq!(merged.superseded, superseded);

@@ -45,7 +45,7 @@ pub enum CollectionError {
     },
     /// A graph is to be built, and there is nobody to build it.
     #[error(
-        "{}: its graphs are built by '{name}': {source}; 'patchdex compact --index hnsw' has them built by another",
+        "{}: its graphs are built by '{name}': {source}; 'patchdex compact --index hnsw --builder batch' has them built by another",
         path.display()
     )]
     Builder {
@@ -110,9 +110,9 @@ pub enum CollectionError {
         why: String,
     },
     /// A finished collection whose graphs are made otherwise than a command asks for.
-    #[error("{0} is finished, and {1}; 'patchdex compact {0} --index hnsw', with --m and --ef-construction, or --index exact, changes that, nothing was changed", path.display(),
+    #[error("{0} is finished, and {1}; 'patchdex compact {0} --index hnsw', with --builder, --m and --ef-construction, or --index exact, changes that, nothing was changed", path.display(),
         match held {
-            Some(plan) => format!("its graphs are of m {}, ef-construction {}", plan.m, plan.ef_construction),
+            Some(plan) => format!("its graphs are of m {}, ef-construction {}, built by {}", plan.m, plan.ef_construction, plan.builder),
             None => "it has no graphs".to_owned(),
         })]
     OtherGraphs {
