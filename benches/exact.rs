@@ -1,5 +1,6 @@
 //! The exact index against the machine: a scan of one vector over more rows than the last-level cache holds, beside a
-//! reader that only sums the same bytes; and a crop's tokens against the patches of one view.
+//! reader that only sums the same bytes; many tokens at once, beside a matrix product that is nothing else; and a crop's
+//! tokens against the patches of one view.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -24,15 +25,24 @@ const STORE_BYTES: usize = 512 << 20;
 const ROUNDS: usize = 15;
 const NEIGHBOURS: usize = 10;
 /// The bar for the exact scan.
-const BAR: f64 = 0.8;
+const BAR: f64 = 0.85;
+/// The bar for many tokens at once.
+const PRODUCT_BAR: f64 = 0.8;
 /// Bytes that one task of the reader sums.
 const READ_BYTES: usize = 4 << 20;
+/// Rows that many tokens are compared with.
+const PRODUCT_ROWS: usize = 80_000;
+/// Tokens at once.
+const TOKENS: [usize; 4] = [3, 5, 6, 200];
+/// Rows and columns of the product that nothing is kept of.
+const LARGE: usize = 1536;
 /// Patches of a 518×518 view.
 const PATCHES: usize = 37 * 37;
 
 fn main() {
     if ratio::is_bench() {
         bandwidth();
+        products();
     }
     divan::main();
 }
@@ -92,6 +102,50 @@ fn bandwidth() {
         for ((name, _), &side) in kinds.iter().zip(&seconds[1..]) {
             let ratio = ratio::against_bar(seconds[0] / side, BAR);
             println!("{threads} threads: {name:3} scan {:.2} GB/s, ratio {ratio}", speed(side));
+        }
+    }
+}
+
+/// The ten best of many rows for many tokens at once, beside large products in as many threads, in turn.
+fn products() {
+    let rows = store(PRODUCT_ROWS * DIM * 4);
+    let halves: Vec<f16> = rows.iter().map(|&v| f16::from_f32(v)).collect();
+    let bytes: Vec<i8> = rows.iter().map(|&v| (v * 100.0) as i8).collect();
+    let scales = vec![0.01f32; PRODUCT_ROWS];
+    let kinds =
+        [("f32", Vectors::F32(&rows)), ("f16", Vectors::F16(&halves)), ("i8", Vectors::I8(&bytes, &scales))];
+    let large = ndarray::Array2::from_shape_vec((LARGE, LARGE), store(LARGE * LARGE * 4)).unwrap();
+    let mut threads = vec![1, ratio::all_threads()];
+    threads.dedup();
+    for (tokens, threads) in
+        TOKENS.into_iter().flat_map(|tokens| threads.iter().map(move |&threads| (tokens, threads)))
+    {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let queries = store(tokens * DIM * 4);
+        let peak = || {
+            pool.install(|| {
+                (0..threads).into_par_iter().for_each(|_| drop(divan::black_box(large.dot(&large))))
+            })
+        };
+        let mut sides: Vec<Box<dyn FnMut() -> Duration>> = vec![Box::new(|| ratio::timed(peak))];
+        for (_, vectors) in kinds {
+            let index = ExactIndex { vectors, dim: DIM };
+            let (pool, queries) = (&pool, &queries);
+            let many = move || pool.install(|| index.search_many(queries, NEIGHBOURS, DEFAULT_EF));
+            sides.push(Box::new(move || ratio::timed(many)));
+        }
+        let mut sides: Vec<&mut dyn FnMut() -> Duration> =
+            sides.iter_mut().map(|side| side as &mut dyn FnMut() -> Duration).collect();
+        let seconds = ratio::interleaved(ROUNDS, &mut sides);
+        let peak = (threads * LARGE * LARGE * LARGE) as f64 / seconds[0];
+        println!("{threads} threads: product of {LARGE} x {LARGE} {:.1} G multiply-adds/s", peak / 1e9);
+        for ((name, _), &side) in kinds.iter().zip(&seconds[1..]) {
+            let speed = (tokens * PRODUCT_ROWS * DIM) as f64 / side;
+            let ratio = ratio::against_bar(speed / peak, PRODUCT_BAR);
+            println!(
+                "{threads} threads: {name:3} {tokens} tokens {:.1} G multiply-adds/s, ratio {ratio}",
+                speed / 1e9
+            );
         }
     }
 }

@@ -1,21 +1,33 @@
-//! The exact index: every vector is looked at. One query streams the rows at memory bandwidth; many tokens against a
-//! block of rows are a matrix product. Blocks are fixed and the order of neighbours is total, so results do not depend on
-//! the number of threads.
+//! The exact index: every vector is looked at. One query streams the rows at memory bandwidth; many at once are a matrix
+//! product with blocks of rows, of which only what may be among the best is kept. What is found is scored as one query
+//! alone would score it. Blocks are fixed and the order of neighbours is total, so results do not depend on the number of
+//! threads.
 
 use std::io::{self, Write};
 use std::ops::Range;
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
 use super::{Neighbour, PatchIndex, TopK, Vectors};
+use crate::metric::Kernels;
 
 /// Rows between which the work may be divided.
 const TASK_ROWS: usize = 4096;
 /// Rows scored at a time: their scores stay in the first-level cache.
 const BLOCK_ROWS: usize = 1024;
+/// Numbers in a block of rows that several queries are compared with: it stays in the second-level cache.
+const BLOCK_NUMBERS: usize = 64 * 1024;
+/// Parts of the work that a thread gets at least, where there are so many.
+const PARTS: usize = 4;
+/// Queries that are multiplied at a time.
+const PRODUCT_QUERIES: usize = 256;
+/// From so many queries on a product is faster than scans (`benches/exact.rs`).
+const LEAST_PRODUCT_QUERIES: usize = 6;
+/// Neighbours that a product finds beyond `k`: it adds in another order than a scan, and may see near ties the other way
+/// round.
+const SPARE_NEIGHBOURS: usize = 8;
 
 /// Stored vectors, scanned.
 #[derive(Clone, Copy)]
@@ -29,15 +41,9 @@ pub struct ExactIndex<'a> {
 impl PatchIndex for ExactIndex<'_> {
     fn search(&self, query: &[f32], k: usize, _: usize) -> Vec<Neighbour> {
         assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
-        let rows = self.vectors.len(self.dim);
-        (0..rows.div_ceil(TASK_ROWS))
-            .into_par_iter()
-            .fold(
-                || TopK::new(k),
-                |best, task| self.scan(query, task * TASK_ROWS..((task + 1) * TASK_ROWS).min(rows), best),
-            )
-            .reduce(|| TopK::new(k), TopK::merge)
-            .into_vec()
+        let all = 0..self.vectors.len(self.dim);
+        let best = self.search_rows(query, std::slice::from_ref(&all), k);
+        best.into_iter().next().unwrap_or_default()
     }
 
     fn search_many(&self, queries: &[f32], k: usize, _: usize) -> Vec<Vec<Neighbour>> {
@@ -58,44 +64,103 @@ impl ExactIndex<'_> {
     /// For each of `queries` (rows of `dim` numbers) its `k` best of `rows`, as a search gives them. A block of rows is
     /// read once for all queries.
     pub fn search_rows(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
-        let count = queries.len() / self.dim;
-        let none = || vec![TopK::new(k); count];
-        let tasks: Vec<Range<usize>> = rows
-            .iter()
-            .flat_map(|rows| {
-                let starts = rows.clone().step_by(TASK_ROWS);
-                starts.map(|start| start..(start + TASK_ROWS).min(rows.end))
+        let few = queries.len() < LEAST_PRODUCT_QUERIES * self.dim;
+        queries
+            .chunks(PRODUCT_QUERIES * self.dim)
+            .flat_map(|queries| match few {
+                true => self.best(queries, rows, k, |task, best| self.scan_each(queries, task, best)),
+                false => self.search_product(queries, rows, k),
             })
-            .collect();
-        let scanned = |best: Vec<TopK>, task: &Range<usize>| {
-            let mut best = best;
-            for start in task.clone().step_by(BLOCK_ROWS) {
-                let block = start..(start + BLOCK_ROWS).min(task.end);
-                for (best, query) in best.iter_mut().zip(queries.chunks_exact(self.dim)) {
-                    *best = self.scan(query, block.clone(), std::mem::replace(best, TopK::new(0)));
-                }
+            .collect()
+    }
+
+    fn search_product(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
+        let wanted = k.saturating_add(SPARE_NEIGHBOURS);
+        let found = self.best(queries, rows, wanted, |task, best| self.multiply(queries, task, best));
+        let scored = |(query, found): (&[f32], Vec<Neighbour>)| {
+            let mut best = TopK::new(k);
+            for Neighbour { row, .. } in found {
+                let mut similarity = [0.0];
+                self.vectors.score(query, row as usize, &mut similarity);
+                best.push(Neighbour { similarity: similarity[0], row });
             }
+            best.into_vec()
+        };
+        queries.par_chunks_exact(self.dim).zip(found).map(scored).collect()
+    }
+
+    /// The best `k` of `rows` for each query, as `see` finds them task by task.
+    fn best(
+        &self,
+        queries: &[f32],
+        rows: &[Range<usize>],
+        k: usize,
+        see: impl Fn(Range<usize>, &mut [TopK]) + Sync,
+    ) -> Vec<Vec<Neighbour>> {
+        let none = || vec![TopK::new(k); queries.len() / self.dim];
+        let seen = |mut best: Vec<TopK>, task: Range<usize>| {
+            see(task, &mut best);
             best
         };
         let merged = |a: Vec<TopK>, b: Vec<TopK>| a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect();
-        let best = tasks.par_iter().fold(none, scanned).reduce(none, merged);
+        let tasks = tasks(rows);
+        // Every part of the work finds its own best first: fewer parts are less work.
+        let least = tasks.len() / (PARTS * rayon::current_num_threads());
+        let best = tasks.into_par_iter().with_min_len(least.max(1)).fold(none, seen).reduce(none, merged);
         best.into_iter().map(TopK::into_vec).collect()
     }
 
-    /// `best` with the best of `rows`; its bar spares most of them a second look.
-    fn scan(&self, query: &[f32], rows: Range<usize>, mut best: TopK) -> TopK {
-        let mut scores = [0.0f32; BLOCK_ROWS];
-        for first in rows.clone().step_by(BLOCK_ROWS) {
-            let scores = &mut scores[..BLOCK_ROWS.min(rows.end - first)];
-            self.vectors.score(query, first, scores);
-            for (at, &similarity) in scores.iter().enumerate() {
-                if similarity >= best.bar() {
-                    best.push(Neighbour { similarity, row: (first + at) as u64 });
-                }
+    /// Adds the best of `rows` to what each query has: of a block for all queries, or of all rows for one.
+    fn scan_each(&self, queries: &[f32], rows: Range<usize>, best: &mut [TopK]) {
+        let block_rows = if best.len() == 1 { TASK_ROWS } else { self.block_rows() };
+        for block in blocks(rows, block_rows) {
+            for (best, query) in best.iter_mut().zip(queries.chunks_exact(self.dim)) {
+                self.scan(query, block.clone(), best);
             }
         }
-        best
     }
+
+    /// The same by a matrix product.
+    fn multiply(&self, queries: &[f32], rows: Range<usize>, best: &mut [TopK]) {
+        let (dim, count) = (self.dim, queries.len() / self.dim);
+        let block_rows = self.block_rows();
+        let mut wide = vec![0.0f32; block_rows * dim];
+        let mut scores = vec![0.0f32; block_rows * count];
+        for block in blocks(rows, block_rows) {
+            let scores = &mut scores[..block.len() * count];
+            self.vectors.widen(dim, block.start, &mut wide[..block.len() * dim]);
+            (Kernels::best().products)(queries, &wide[..block.len() * dim], dim, scores);
+            for (best, scores) in best.iter_mut().zip(scores.chunks_exact(block.len())) {
+                best.push_all(block.start as u64, scores);
+            }
+        }
+    }
+
+    /// Rows of a block that several queries are compared with.
+    fn block_rows(&self) -> usize {
+        (BLOCK_NUMBERS / self.dim).clamp(16, TASK_ROWS)
+    }
+
+    /// Adds the best of `rows` to `best`.
+    fn scan(&self, query: &[f32], rows: Range<usize>, best: &mut TopK) {
+        let mut scores = [0.0f32; BLOCK_ROWS];
+        for block in blocks(rows, BLOCK_ROWS) {
+            let scores = &mut scores[..block.len()];
+            self.vectors.score(query, block.start, scores);
+            best.push_all(block.start as u64, scores);
+        }
+    }
+}
+
+/// Rows in parts between which the work may be divided.
+fn tasks(rows: &[Range<usize>]) -> Vec<Range<usize>> {
+    rows.iter().flat_map(|rows| blocks(rows.clone(), TASK_ROWS)).collect()
+}
+
+/// `rows` in blocks of `len`, the last may be shorter.
+fn blocks(rows: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = rows.end;
+    rows.step_by(len).map(move |start| start..(start + len).min(end))
 }
 
 /// Similarities of `tokens` (rows of `dim` numbers) with stored rows `first..first + count`: `tokens`×`count`,
@@ -109,10 +174,13 @@ pub fn similarities(
 ) -> Array2<f32> {
     let mut rows = vec![0.0f32; count * dim];
     vectors.widen(dim, first, &mut rows);
-    let tokens = ArrayView2::from_shape((tokens.len() / dim, dim), tokens).expect("invariant: whole tokens");
-    let rows = ArrayView2::from_shape((count, dim), &rows).expect("invariant: count rows");
-    let mut out = Array2::zeros((tokens.nrows(), count));
-    general_mat_mul(1.0, &tokens, &rows.t(), 0.0, &mut out);
+    let mut out = Array2::zeros((tokens.len() / dim, count));
+    (Kernels::best().products)(
+        tokens,
+        &rows,
+        dim,
+        out.as_slice_mut().expect("invariant: new arrays are contiguous"),
+    );
     out
 }
 

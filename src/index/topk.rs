@@ -1,5 +1,8 @@
 //! The best k of a stream of scores. Higher similarity first, then the lower row.
 
+/// Scores that are compared with the bar at a time.
+const LANES: usize = 32;
+
 /// A found vector.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour {
@@ -49,6 +52,21 @@ impl TopK {
             self.best.pop();
         }
         self.best.insert(at, neighbour);
+    }
+
+    /// Takes the rows from `first` into account, which have these scores. Most are below the bar, and are not looked at one
+    /// by one.
+    pub fn push_all(&mut self, first: u64, scores: &[f32]) {
+        for (first, scores) in (first..).step_by(LANES).zip(scores.chunks(LANES)) {
+            let bar = self.bar();
+            if scores.iter().fold(false, |any, &similarity| any | (similarity >= bar)) {
+                for (row, &similarity) in (first..).zip(scores) {
+                    if similarity >= self.bar() {
+                        self.push(Neighbour { similarity, row });
+                    }
+                }
+            }
+        }
     }
 
     /// The best of both.

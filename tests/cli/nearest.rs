@@ -225,7 +225,11 @@ fn a_collection_whose_builder_is_not_there_says_how_to_go_on() {
     work.run(["import", "more.fvecs", "--out", "more"]).done();
     work.run(["merge", "both", "c", "more"]).refused(
         1,
-        &["its graphs are built by 'nobody'", "unknown to this patchdex", "compact --index hnsw --builder batch"],
+        &[
+            "its graphs are built by 'nobody'",
+            "unknown to this patchdex",
+            "compact --index hnsw --builder batch",
+        ],
     );
     work.run(["compact", "c", "--index", "hnsw", "--builder", "batch"]).done();
     assert_eq!(manifest(&work.at("c"))["graph"]["builder"], "batch");

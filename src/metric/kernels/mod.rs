@@ -26,6 +26,8 @@ pub struct Kernels {
     /// `query.len()` numbers, a multiple of [`CODE_LANES`]. Exact, hence the same on every CPU, while Σ|query| · 128
     /// stays below 2³¹. A row outside the matrix panics.
     pub dot_codes: DotCodes,
+    /// Dot products of every row of `a` with every row of `b`, of `dim` numbers each: rows of `a` × rows of `b`, row-major.
+    pub products: fn(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]),
 }
 
 /// The type of [`Kernels::dot_codes`].
@@ -48,6 +50,12 @@ fn check_codes(query: &[i16], codes: &[i8], ids: &[u32], scores: &[i32]) {
     assert!(query.len().is_multiple_of(CODE_LANES) && ids.len() == scores.len(), "one score per row");
     let rows = codes.len() / query.len().max(1);
     assert!(ids.iter().all(|&id| (id as usize) < rows), "rows of the matrix");
+}
+
+/// That there are whole rows, and a number in `out` for each pair of them.
+fn check_products(a: &[f32], b: &[f32], dim: usize, out: &[f32]) {
+    assert!(dim > 0 && [a, b].iter().all(|rows| rows.len().is_multiple_of(dim)), "whole rows");
+    assert_eq!(out.len(), (a.len() / dim) * (b.len() / dim), "one product for each pair");
 }
 
 impl Kernels {
@@ -161,6 +169,29 @@ mod tests {
                 let mut scores = [0; 5];
                 (kernels.dot_codes)(&query, &codes, &[0, 1, 2, 3, 4], &mut scores);
                 assert_eq!(scores.map(i64::from), *expected, "{}", kernels.name);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_multiplies_every_pair(
+            dim in 1usize..70, [a, b] in [0usize..18, 0usize..11], seed in any::<u32>(),
+        ) {
+            let mut random = crate::core::SplitMix64(seed.into());
+            let mut rows = |count: usize| -> Vec<f32> {
+                (0..count * dim).map(|_| (random.next_u64() % 15) as f32 - 7.0).collect()
+            };
+            let (a, b) = (rows(a), rows(b));
+            // Whole numbers: exact in whatever order they are summed.
+            let expected: Vec<f32> = a
+                .chunks_exact(dim)
+                .flat_map(|a| b.chunks_exact(dim).map(move |b| a.iter().zip(b).map(|(a, b)| a * b).sum()))
+                .collect();
+            for kernels in Kernels::available() {
+                let mut out = vec![f32::NAN; expected.len()];
+                (kernels.products)(&a, &b, dim, &mut out);
+                prop_assert_eq!(&out, &expected, "{}", kernels.name);
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Plain Rust: the reference that the other kernels are tested against, and the fall-back of every CPU.
 
 use half::f16;
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::{CODE_LANES, Kernels, check_codes};
+use super::{CODE_LANES, Kernels, check_codes, check_products};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -18,6 +20,13 @@ pub(super) static KERNELS: Kernels = Kernels {
         for (&id, score) in ids.iter().zip(scores) {
             *score = dot_code(query, &codes[id as usize * query.len()..][..query.len()]);
         }
+    },
+    products: |a, b, dim, out| {
+        check_products(a, b, dim, out);
+        let view = |rows| ArrayView2::from_shape((<[f32]>::len(rows) / dim, dim), rows);
+        let [a, b] = [a, b].map(|rows| view(rows).expect("invariant: whole rows"));
+        let out = ArrayViewMut2::from_shape((a.nrows(), b.nrows()), out);
+        general_mat_mul(1.0, &a, &b.t(), 0.0, &mut out.expect("invariant: one product each"));
     },
 };
 

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Kernels, check_codes};
+use super::{Kernels, check_codes, check_products};
 
 /// The kernels that this CPU can run, best last.
 pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
@@ -76,6 +76,12 @@ static AVX2: Kernels = Kernels {
         // found to be in the matrix.
         unsafe { avx2::dot_codes(query, codes, ids, scores) }
     },
+    products: |a, b, dim, out| {
+        check_products(a, b, dim, out);
+        // SAFETY: `available` hands these kernels out only after the CPU was found to have the features; there is a
+        // number for each pair.
+        unsafe { avx2::products(a, b, dim, out) }
+    },
 };
 
 static AVX512: Kernels = Kernels {
@@ -85,6 +91,7 @@ static AVX512: Kernels = Kernels {
     dot_i8: kernel!("avx512f,avx2,fma,f16c", avx512::dot::<i8>, i8),
     widen_f16: AVX2.widen_f16,
     dot_codes: AVX2.dot_codes,
+    products: AVX2.products,
 };
 
 static VNNI: Kernels = Kernels {
@@ -241,6 +248,74 @@ mod avx2 {
         let rest = query[lanes * 16..].iter().zip(&row[lanes * 16..]);
         let rest: i32 = rest.map(|(&q, &r)| i32::from(q) * i32::from(r)).sum();
         total(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[0], sums[1]))) + rest as f32
+    }
+
+    /// Rows of the first-level cache's share of `a`, with which all rows of `b` are multiplied before the next.
+    const HELD_ROWS: usize = 12;
+    /// Rows of `a` and of `b` whose products are summed at a time: as many as there are registers for.
+    const TILE: [usize; 2] = [3, 4];
+
+    /// A tile at a time, so that every number loaded is used several times.
+    ///
+    /// # Safety
+    /// `out` has a number for each pair of rows of `dim` numbers.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) unsafe fn products(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]) {
+        let (a_rows, b_rows) = (a.len() / dim, b.len() / dim);
+        let lanes = dim / 8;
+        for held in (0..a_rows).step_by(HELD_ROWS) {
+            let held_end = (held + HELD_ROWS).min(a_rows);
+            for first_b in (0..b_rows).step_by(TILE[1]) {
+                for first_a in (held..held_end).step_by(TILE[0]) {
+                    // At the end rows are multiplied again instead of some that are not there.
+                    let at_a =
+                        std::array::from_fn::<_, { TILE[0] }, _>(|at| (first_a + at).min(held_end - 1));
+                    let at_b = std::array::from_fn::<_, { TILE[1] }, _>(|at| (first_b + at).min(b_rows - 1));
+                    let [a, b] = [a.as_ptr(), b.as_ptr()];
+                    let from_a = at_a.map(|row| a.wrapping_add(row * dim));
+                    let from_b = at_b.map(|row| b.wrapping_add(row * dim));
+                    let mut sums = [[_mm256_setzero_ps(); TILE[1]]; TILE[0]];
+                    for lane in 0..lanes {
+                        // SAFETY: lane * 8 + 8 <= dim.
+                        let load = |row: *const f32| unsafe { _mm256_loadu_ps(row.wrapping_add(lane * 8)) };
+                        let wide = from_a.map(load);
+                        for at in 0..TILE[1] {
+                            let other = load(from_b[at]);
+                            for (sums, wide) in sums.iter_mut().zip(wide) {
+                                sums[at] = _mm256_fmadd_ps(wide, other, sums[at]);
+                            }
+                        }
+                    }
+                    for (sums, (row_a, from_a)) in sums.iter().zip(at_a.into_iter().zip(from_a)) {
+                        let out = &mut out[row_a * b_rows..][..b_rows];
+                        for (&total, (row_b, from_b)) in
+                            totals(*sums).iter().zip(at_b.into_iter().zip(from_b))
+                        {
+                            out[row_b] = total;
+                            if lanes * 8 < dim {
+                                // SAFETY: both rows have `dim` numbers.
+                                let [a, b] = [from_a, from_b]
+                                    .map(|row| unsafe { std::slice::from_raw_parts(row, dim) });
+                                out[row_b] += tail(a, b, lanes * 8);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sum of the lanes of each.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn totals([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+        // [a a b b c c d d] of one half each, then [a b c d] of both halves.
+        let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        let sums = _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums));
+        let mut totals = [0.0; 4];
+        // SAFETY: there is room for four numbers.
+        unsafe { _mm_storeu_ps(totals.as_mut_ptr(), sums) };
+        totals
     }
 
     /// Two rows at a time share the loads of the query.
