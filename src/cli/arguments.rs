@@ -11,6 +11,7 @@ use crate::core::Kind;
 use crate::engine::EngineOptions;
 use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
+use crate::storage::Residency;
 
 /// Which model, and how it is run.
 #[derive(Args, Clone)]
@@ -38,6 +39,12 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
         true => Ok(share),
         false => Err("must be above 0 and at most 1".to_owned()),
     }
+}
+
+/// How the files of an index lie in memory.
+pub(crate) fn parse_residency(name: &str) -> Result<Residency, String> {
+    let known = || Residency::ALL.map(Residency::name).join(", ");
+    Residency::named(name).ok_or_else(|| format!("give one of {}", known()))
 }
 
 /// Which indexes a collection gets.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Outcome;
-use super::arguments::GraphShape;
+use super::arguments::{GraphShape, parse_residency};
 use super::failure::Failure;
 use super::output;
 use super::target::{PAGE_START, check_target, command_line};
@@ -16,7 +16,7 @@ use crate::eval::{AnnData, AnnOptions, AnnReport, AnnStep, LoadOptions, Queries,
 use crate::index::{HnswParameters, INDEX_KINDS, IndexKind, RowKind};
 use crate::metric::{METRICS, Metric};
 use crate::report::{ann_page, ann_plot};
-use crate::storage;
+use crate::storage::{self, Residency};
 
 /// Efforts that are measured when none are named, in tenths of k.
 const EF_TENTHS: [usize; 9] = [10, 16, 24, 40, 64, 100, 160, 250, 400];
@@ -62,6 +62,10 @@ pub(crate) struct AnnArguments {
     /// How often everything is asked; the round in the middle counts
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
+    /// How the index's file lies in memory: mapped (read as it is needed), locked (mapped, read at once and kept there) or copied
+    /// (into large pages, where the system has them)
+    #[arg(long, value_name = "HOW", default_value = "mapped", value_parser = parse_residency)]
+    residency: Residency,
     /// Chooses the rows that are held out, and the order in which a graph is built
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -103,6 +107,7 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
         k: arguments.k as usize,
         threads: each_once(&arguments.threads, |&threads| threads),
         rounds: arguments.rounds.into(),
+        residency: arguments.residency,
         scratch: &scratch,
     };
     let count = arguments.query_count.map(|count| count as usize);
@@ -200,6 +205,7 @@ fn print_table(report: &AnnReport) -> Result<(), Failure> {
             index.open_ms,
         );
     }
+    let _ = writeln!(head, "residency {}", report.residency.name());
     output::line(&head)?;
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     output::line(&format!(

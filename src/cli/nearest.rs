@@ -11,6 +11,7 @@ use super::output;
 use crate::collection::{Collection, Filter};
 use crate::exchange::VectorFile;
 use crate::query::{Nearest, QueryError, Scope, SearchPath, Thoroughness, VectorSearch, comparable};
+use crate::storage::Residency;
 
 /// Rows that are read and answered at a time.
 const BATCH_ROWS: usize = 1024;
@@ -24,6 +25,8 @@ pub(crate) struct Question<'a> {
     pub top: usize,
     pub filter: Option<&'a Filter>,
     pub thoroughness: Thoroughness,
+    /// How vectors and graphs lie in memory.
+    pub residency: Residency,
     /// Whether to say how each segment is searched.
     pub explain: bool,
 }
@@ -69,7 +72,7 @@ struct AnswerLine<'a> {
 /// Asks and prints.
 pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failure> {
     let file = VectorFile::open(question.vectors)?;
-    let collection = Collection::open(question.collection)?;
+    let collection = Collection::open_as(question.collection, question.residency)?;
     if question.thoroughness != Thoroughness::Exact {
         tell_damaged_graphs(&collection);
     }

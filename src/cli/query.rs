@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
-use super::arguments::{RuntimeArguments, one_of, parse_share, require_folder};
+use super::arguments::{RuntimeArguments, one_of, parse_residency, parse_share, require_folder};
 use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::target::{PAGE_START, check_target, command_line};
@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::picture::Picture;
 use crate::query::{Answer, Evidence, Plan, Thoroughness};
 use crate::report::{PageInput, answer_page};
-use crate::storage;
+use crate::storage::{self, Residency};
 
 #[derive(Args)]
 #[command(group = one_of(&["image", "vectors"]))]
@@ -68,6 +68,10 @@ pub(crate) struct Arguments {
     /// With --vectors, nodes of a graph that a search keeps in view, instead of --recall
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "recall", requires = "vectors")]
     ef: Option<u32>,
+    /// With --vectors, how vectors and graphs lie in memory: mapped (read as they are needed), locked (mapped, read at once and
+    /// kept there) or copied (into large pages, where the system has them)
+    #[arg(long, value_name = "HOW", default_value = "mapped", value_parser = parse_residency, requires = "vectors")]
+    residency: Residency,
     /// Model folder or name [default: the one that made the collection]
     #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
     model: Option<String>,
@@ -110,6 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
                 (_, Some(ef)) => Thoroughness::Ef(ef as usize),
                 _ => Thoroughness::Recall(arguments.recall),
             },
+            residency: arguments.residency,
             explain: arguments.explain,
         };
         let shape = match (arguments.json, arguments.jsonl) {

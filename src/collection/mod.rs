@@ -40,7 +40,7 @@ use crate::dims::Preparation;
 use crate::index::RowKind;
 use crate::metric::Metric;
 use crate::segment::{ImageView, OpenSegmentError, Segment};
-use crate::storage::{Map, StorageError};
+use crate::storage::{Map, Residency, StorageError};
 
 /// Program and version, as manifests and files name their writer.
 pub const CREATED_BY: &str = concat!("patchdex ", env!("CARGO_PKG_VERSION"));
@@ -62,10 +62,18 @@ impl Collection {
     /// # Errors
     /// No collection there, a later version, or damage, with the file and what to do.
     pub fn open(path: &Path) -> Result<Self, CollectionError> {
+        Self::open_as(path, Residency::Mapped)
+    }
+
+    /// The same, with vectors and graphs in memory as `residency` says.
+    ///
+    /// # Errors
+    /// As [`Collection::open`]; the system's refusal of memory.
+    pub fn open_as(path: &Path, residency: Residency) -> Result<Self, CollectionError> {
         let mut manifest = read_manifest(path)?;
         loop {
             let commit = manifest.commit;
-            let opened = Self::of(path, manifest);
+            let opened = Self::of(path, manifest, residency);
             if opened.as_ref().is_ok_and(|collection| collection.graph_faults().next().is_none()) {
                 return opened;
             }
@@ -78,9 +86,10 @@ impl Collection {
     }
 
     /// The commit that `manifest` describes.
-    fn of(path: &Path, manifest: Manifest) -> Result<Self, CollectionError> {
+    fn of(path: &Path, manifest: Manifest, residency: Residency) -> Result<Self, CollectionError> {
         let (metric, rows) = meaning(path, &manifest)?;
-        let open = |entry| Segment::open(&segment_dir(path, entry), entry, rows, manifest.dim as usize);
+        let dim = manifest.dim as usize;
+        let open = |entry| Segment::open_as(&segment_dir(path, entry), entry, rows, dim, residency);
         let segments = manifest.segments.iter().map(open).collect::<Result<_, _>>()?;
         let preparation = map_preparation(path, &manifest)?;
         Ok(Self { path: path.to_owned(), segments, preparation, metric, manifest })

@@ -18,7 +18,7 @@ use crate::index::{
     DEFAULT_EF, ExactIndex, Graph, HnswParameters, IndexKind, Neighbour, PatchIndex, Vectors,
 };
 use crate::segment::write_container;
-use crate::storage::{self, Map};
+use crate::storage::{self, Map, Residency};
 
 /// Queries that an exact index is asked: a scan takes as long whatever is looked for.
 pub const EXACT_QUERIES: usize = 100;
@@ -42,6 +42,8 @@ pub struct AnnOptions<'a> {
     pub threads: Vec<usize>,
     /// How often everything is asked.
     pub rounds: usize,
+    /// How files of indexes lie in memory.
+    pub residency: Residency,
     /// The folder that indexes are written to, and removed from again.
     pub scratch: &'a Path,
 }
@@ -146,6 +148,7 @@ pub fn run_ann(
         k,
         parameters: options.parameters,
         rounds: options.rounds,
+        residency: options.residency,
         build_threads,
         indexes,
         points,
@@ -178,6 +181,7 @@ fn mark_fronts(points: &mut [AnnPoint]) {
 struct Stored {
     kind: &'static IndexKind,
     report: IndexReport,
+    residency: Residency,
     map: Map,
     layout: Layout,
     // After the map, which must be gone first where a mapped file cannot be removed.
@@ -213,9 +217,10 @@ impl Stored {
         })?;
         let index_bytes = index.size_bytes() as u64;
         drop(index);
-        let (map, layout) = opened(&file.0)?;
+        let residency = options.residency;
+        let (map, layout) = opened(&file.0, residency)?;
         let report = IndexReport { index: kind.name, build_s, index_bytes, open_ms: 0.0, memory };
-        Ok(Self { kind, report, map, layout, _file: file })
+        Ok(Self { kind, report, residency, map, layout, _file: file })
     }
 
     fn open<'a>(&'a self, vectors: Vectors<'a>, dim: usize) -> Result<Box<dyn PatchIndex + 'a>, EvalError> {
@@ -225,15 +230,15 @@ impl Stored {
     /// Milliseconds from the file's name to the first answer.
     fn open_ms(&self, vectors: Vectors<'_>, query: &[f32], k: usize) -> Result<f64, EvalError> {
         let start = Instant::now();
-        let (map, layout) = opened(self.map.path())?;
+        let (map, layout) = opened(self.map.path(), self.residency)?;
         let index = index_in(self.kind, &map, &layout, vectors, query.len())?;
         black_box(index.search(query, k, DEFAULT_EF));
         Ok(start.elapsed().as_secs_f64() * 1e3)
     }
 }
 
-fn opened(path: &Path) -> Result<(Map, Layout), EvalError> {
-    let map = Map::open(path)?;
+fn opened(path: &Path, residency: Residency) -> Result<(Map, Layout), EvalError> {
+    let map = Map::open_as(path, residency)?;
     let layout = Layout::parse(&map, Graph::KIND)
         .map_err(|source| EvalError::Format { path: path.to_owned(), source })?;
     Ok((map, layout))
@@ -347,6 +352,7 @@ mod tests {
             k: 10,
             threads: vec![1, 2],
             rounds: 2,
+            residency: Residency::Mapped,
             scratch: folder.path(),
         };
         let mut steps = Vec::new();

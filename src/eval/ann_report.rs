@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{DataReport, Machine, Memory};
 use crate::index::HnswParameters;
+use crate::storage::Residency;
 
 /// The figures of one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct AnnReport {
     pub parameters: HnswParameters,
     /// How often everything was asked.
     pub rounds: usize,
+    /// How files of indexes lay in memory.
+    pub residency: Residency,
     /// Threads that built the indexes.
     pub build_threads: usize,
     /// Each kind of index.
@@ -154,6 +157,7 @@ impl Serialize for AnnReport {
         map.serialize_entry("machine", &self.machine)?;
         map.serialize_entry("k", &self.k)?;
         map.serialize_entry("rounds", &self.rounds)?;
+        map.serialize_entry("residency", self.residency.name())?;
         map.serialize_entry(
             "points",
             &self.points.iter().map(|point| self.point(point)).collect::<Vec<_>>(),

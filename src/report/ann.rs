@@ -67,6 +67,7 @@ fn facts(report: &AnnReport) -> Markup {
             dt { "queries" } dd { (queries) }
             dt { "machine" } dd { (machine.cpu) ", " (machine.cores) " cores, " (machine.kernels) ", " (machine.os) }
             dt { "rounds" } dd { (report.rounds) }
+            dt { "residency" } dd { (report.residency.name()) }
             @for index in &report.indexes { dt { (index.index) } dd { (cost(index, report.build_threads)) } }
         }
     }

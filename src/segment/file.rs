@@ -6,7 +6,7 @@ use patchdex_format::{Element, FileEntry, Layout};
 
 use super::{FileRole, OpenSegmentError};
 use crate::core::{Fault, Kind};
-use crate::storage::Map;
+use crate::storage::{Map, Residency};
 
 /// How closely files are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,17 @@ impl SegmentFile {
     /// # Errors
     /// A missing or damaged file, or one that the manifest does not vouch for.
     pub fn open(path: &Path, entry: &FileEntry) -> Result<Self, OpenSegmentError> {
+        Self::open_as(path, entry, Residency::Mapped)
+    }
+
+    /// The same, with the file in memory as `residency` says.
+    ///
+    /// # Errors
+    /// As [`SegmentFile::open`]; the system's refusal of memory.
+    pub fn open_as(path: &Path, entry: &FileEntry, residency: Residency) -> Result<Self, OpenSegmentError> {
         let role = FileRole::of(&entry.name)
             .ok_or_else(|| OpenSegmentError::replaced(path, "this patchdex knows no such file"))?;
-        let map = Map::open(path).map_err(|error| match error.kind() {
+        let map = Map::open_as(path, residency).map_err(|error| match error.kind() {
             Kind::NotFound => OpenSegmentError::Missing { path: path.to_owned() },
             _ => error.into(),
         })?;

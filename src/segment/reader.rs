@@ -12,6 +12,7 @@ use super::file::{Depth, SegmentFile};
 use super::{FileRole, Listed, OpenSegmentError};
 use crate::core::{Bbox, Grid};
 use crate::index::{Graph, RowKind, Vectors};
+use crate::storage::{Residency, StorageError};
 
 /// An open segment.
 pub struct Segment {
@@ -94,7 +95,23 @@ impl Segment {
         rows: RowKind,
         dim: usize,
     ) -> Result<Self, OpenSegmentError> {
+        Self::open_as(folder, entry, rows, dim, Residency::Mapped)
+    }
+
+    /// The same, with the vectors and the graph in memory as `residency` says.
+    ///
+    /// # Errors
+    /// As [`Segment::open`]; the system's refusal of memory, for the graph, too.
+    pub fn open_as(
+        folder: &Path,
+        entry: &SegmentEntry,
+        rows: RowKind,
+        dim: usize,
+        residency: Residency,
+    ) -> Result<Self, OpenSegmentError> {
         let open = |file: &FileEntry| SegmentFile::open(&folder.join(&file.name), file);
+        let open_searched =
+            |file: &FileEntry| SegmentFile::open_as(&folder.join(&file.name), file, residency);
         let listed = |role: FileRole| {
             let name = role.first_name();
             let missing = || OpenSegmentError::replaced(&folder.join(name), "the manifest does not list it");
@@ -103,13 +120,16 @@ impl Segment {
         let images = open(listed(FileRole::Images)?)?;
         // Small beside the vectors, and what every answer is named by: read whole.
         images.layout.verify(&images.map).map_err(OpenSegmentError::in_file(images.map.path()))?;
-        let vectors = open(listed(FileRole::Vectors)?)?;
+        let vectors = open_searched(listed(FileRole::Vectors)?)?;
         let raw = FileRole::Raw.entry(entry).map(&open).transpose()?;
         let metadata = FileRole::Metadata.entry(entry).map(&open).transpose()?;
-        let (graph, graph_fault) = match FileRole::Graph
-            .entry(entry)
-            .map(|file| open(file).and_then(|graph| check_graph(&graph, entry.patches, dim).map(|()| graph)))
-        {
+        let (graph, graph_fault) = match FileRole::Graph.entry(entry).map(|file| {
+            open_searched(file).and_then(|graph| check_graph(&graph, entry.patches, dim).map(|()| graph))
+        }) {
+            // The graph is sound.
+            Some(Err(refusal @ OpenSegmentError::Storage(StorageError::Memory { .. }))) => {
+                return Err(refusal);
+            }
             Some(Err(fault)) => (None, Some(fault)),
             graph => (graph.and_then(Result::ok), None),
         };

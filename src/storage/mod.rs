@@ -18,7 +18,7 @@ pub use append::AppendFile;
 pub use atomic::{NewFile, discard_dir, is_discarded, is_unfinished_only, remove_unfinished, write_atomic};
 pub use error::StorageError;
 pub use lock::WriterLock;
-pub use map::Map;
+pub use map::{Map, Residency};
 
 /// Modification time, nanoseconds since 1970; 0 where the system does not say.
 pub fn modified_ns(about: &Metadata) -> i64 {

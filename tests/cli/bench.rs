@@ -1,5 +1,6 @@
 //! `patchdex bench ann`: figures of a small made-up set in every form of output, and what is refused.
 
+use patchdex::storage::Residency;
 use serde_json::Value;
 
 use crate::workspace::{Run, Workspace, keys, rows_of, write_rows};
@@ -51,9 +52,11 @@ fn the_figures_have_stable_keys_and_exact_finds_all() {
             "machine",
             "open_ms",
             "points",
+            "residency",
             "rounds"
         ]
     );
+    assert_eq!(report["residency"], "mapped");
     let data = &report["data"];
     assert_eq!(
         keys(data),
@@ -119,6 +122,19 @@ fn recall_is_the_same_every_time_and_follows_the_seed() {
 }
 
 #[test]
+fn recall_is_the_same_whatever_the_residency() {
+    let work = with_data();
+    let measured = |residency: &str| {
+        let few = ["--query-count", "50", "--ef", "10,20", "--threads", "1", "--rounds", "1", "--json"];
+        let report = bench(&work, &[&few[..], &["--residency", residency]].concat()).done().json();
+        assert_eq!(report["residency"], residency);
+        points(&report).iter().map(|point| point["recall_at_10"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let mapped = measured("mapped");
+    assert!(Residency::ALL.iter().all(|residency| measured(residency.name()) == mapped));
+}
+
+#[test]
 fn table_csv_plot_and_page_are_written() {
     let work = with_data();
     let small = ["--query-count", "50", "--ef", "10,40", "--threads", "1", "--rounds", "1", "--k", "5"];
@@ -128,6 +144,7 @@ fn table_csv_plot_and_page_are_written() {
         run.stdout
             .starts_with("data      base.npy: 1,950 vectors of 16 numbers, f16, cosine; 50 queries held out")
     );
+    assert!(run.stdout.contains("\nresidency mapped\n"), "{}", run.stdout);
     assert!(run.stdout.contains("recall@5") && run.stdout.contains("* hnsw"), "{}", run.stdout);
     let text = |name: &str| std::fs::read_to_string(work.at(name)).unwrap();
     let csv = text("a.csv");

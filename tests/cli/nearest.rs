@@ -1,10 +1,13 @@
 //! `patchdex query --vectors`: the nearest stored vectors of made-up rows and of photographs, in each form of output.
 
 use std::collections::BTreeSet;
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
+use patchdex::storage::Residency;
 use patchdex_format::Manifest;
 
-use crate::workspace::{Workspace, box_of, keys, manifest, patches_of, rows_of, write_rows};
+use crate::workspace::{Run, Workspace, box_of, keys, manifest, patches_of, rows_of, write_rows};
 
 #[test]
 fn the_nearest_are_those_of_a_plain_sum_of_products_whatever_the_threads() {
@@ -49,6 +52,45 @@ fn the_nearest_are_those_of_a_plain_sum_of_products_whatever_the_threads() {
     let table = work.run(ask).done().stdout;
     assert_eq!(table.lines().count(), 1 + 300 * 7);
     assert!(table.lines().nth(1).unwrap().ends_with("  base.fvecs"), "{table:.200}");
+}
+
+/// A collection of 6,000 made-up rows of 8 numbers with a graph, `c`, and 20 of the rows, `queries.npy`.
+fn made_up() -> Workspace {
+    let work = Workspace::new();
+    let number = |at: usize| f32::from((at * 2_654_435_761 % 4093 % 19) as u8) - 9.0;
+    let rows: Vec<f32> = (0..6000 * 8).map(number).collect();
+    write_rows(&work.at("base.npy"), &rows, 8);
+    write_rows(&work.at("queries.npy"), &rows[..20 * 8], 8);
+    work.run(["import", "base.npy", "--out", "c"]).done();
+    work
+}
+
+const ASK: [&str; 8] = ["query", "c", "--vectors", "queries.npy", "--ef", "40", "--json", "--residency"];
+
+#[test]
+fn every_residency_gives_the_same_answers() {
+    let work = made_up();
+    let answer = |residency: &str| work.run([&ASK[..], &[residency]].concat()).done().json();
+    let mapped = work.run(&ASK[..7]).done().json();
+    assert_eq!(mapped["plan"][0]["index"], "hnsw");
+    for residency in Residency::ALL {
+        assert!(answer(residency.name()) == mapped, "{}", residency.name());
+    }
+    work.run([&ASK[..], &["swapped"]].concat()).refused(2, &["swapped", "mapped, locked, copied"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_refusal_to_lock_is_an_error_and_says_what_to_allow() {
+    let work = made_up();
+    // Root may lock what it likes, unless that right is given up.
+    let script = "ulimit -l 0; setpriv --bounding-set=-ipc_lock true 2>&- && exec setpriv --bounding-set=-ipc_lock \"$@\"; \
+                  exec \"$@\"";
+    let program = env!("CARGO_BIN_EXE_patchdex");
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", program]).args(ASK).arg("locked").current_dir(work.at("."));
+    let parts = ["cannot lock", "vectors.pdx", "'ulimit -l' must allow", "--residency mapped"];
+    Run::of(&mut command).refused(1, &parts);
 }
 
 #[test]
