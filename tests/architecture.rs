@@ -120,9 +120,19 @@ fn what_has_one_place_is_used_there_only() {
     let mut wrong = Vec::new();
     for (path, text) in all {
         let outside = |name: &str| !folders(name).iter().any(|folder| path.starts_with(folder.as_str()));
-        for name in
-            ["ort", "memmap2", "rkyv", "clap", "indicatif", "ureq", "maud", "parquet", "csv", "hnsw_rs"]
-        {
+        for name in [
+            "ort",
+            "memmap2",
+            "rkyv",
+            "clap",
+            "indicatif",
+            "ureq",
+            "maud",
+            "parquet",
+            "csv",
+            "hnsw_rs",
+            "libc",
+        ] {
             if outside(name) && code(&text).any(|line| names_crate(line, name)) {
                 wrong.push(format!("{path} uses {name}"));
             }

@@ -66,6 +66,9 @@ pub(crate) struct AnnArguments {
     /// (into large pages, where the system has them)
     #[arg(long, value_name = "HOW", default_value = "mapped", value_parser = parse_residency)]
     residency: Residency,
+    /// Also measure the first answer with the index's file out of the page cache (Linux, on a disk); vectors are in memory
+    #[arg(long)]
+    cold: bool,
     /// Chooses the rows that are held out, and the order in which a graph is built
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -108,6 +111,7 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
         threads: each_once(&arguments.threads, |&threads| threads),
         rounds: arguments.rounds.into(),
         residency: arguments.residency,
+        cold: arguments.cold,
         scratch: &scratch,
     };
     let count = arguments.query_count.map(|count| count as usize);
@@ -122,6 +126,11 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let report = report?;
+    if arguments.cold && report.indexes.iter().any(|index| index.cold_open_ms.is_none()) {
+        output::message(
+            "the first answer from the disk was not measured: this system cannot take a file out of its page cache",
+        );
+    }
     let texts: [(&Option<PathBuf>, &dyn Fn() -> String); 3] = [
         (&arguments.csv, &|| report.to_csv()),
         (&arguments.svg, &|| ann_plot(&report)),
@@ -195,9 +204,11 @@ fn print_table(report: &AnnReport) -> Result<(), Failure> {
         machine.kernels,
     );
     for index in &report.indexes {
+        let cold =
+            index.cold_open_ms.map_or_else(String::new, |took| format!(" ({took:.2} ms from the disk)"));
         let _ = writeln!(
             head,
-            "{:<9} built in {:.2} s by {}, {}, first answer {:.2} ms after opening",
+            "{:<9} built in {:.2} s by {}, {}, first answer {:.2} ms after opening{cold}",
             index.index,
             index.build_s,
             output::counted(report.build_threads as u64, "thread"),

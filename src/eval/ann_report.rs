@@ -43,6 +43,9 @@ pub struct IndexReport {
     pub index_bytes: u64,
     /// Milliseconds from the file's name to the first answer, with the file in the page cache.
     pub open_ms: f64,
+    /// ... with the file out of the page cache, and the vectors in memory; none where that was not asked for, or the system
+    /// cannot take a file out.
+    pub cold_open_ms: Option<f64>,
     /// Memory while it was built; none where the system does not say.
     pub memory: Option<Memory>,
 }
@@ -166,6 +169,7 @@ impl Serialize for AnnReport {
         map.serialize_entry("build_threads", &self.build_threads)?;
         map.serialize_entry("index_bytes", &self.of_each_index(|index| index.index_bytes.into()))?;
         map.serialize_entry("open_ms", &self.of_each_index(|index| index.open_ms.into()))?;
+        map.serialize_entry("cold_open_ms", &self.of_each_index(|index| json!(index.cold_open_ms)))?;
         map.serialize_entry("build_memory", &self.of_each_index(|index| json!(index.memory)))?;
         map.end()
     }

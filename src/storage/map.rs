@@ -101,6 +101,12 @@ impl Map {
         #[cfg(unix)]
         let _ = self.memory.advise(memmap2::Advice::Sequential);
     }
+
+    /// Tells the system that the map will be read here and there: it then reads nothing ahead.
+    pub fn advise_random(&self) {
+        #[cfg(unix)]
+        let _ = self.memory.advise(memmap2::Advice::Random);
+    }
 }
 
 impl Deref for Map {

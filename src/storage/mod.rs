@@ -9,6 +9,7 @@ mod error;
 pub mod fault;
 mod lock;
 mod map;
+mod page_cache;
 
 use std::fs::Metadata;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use atomic::{NewFile, discard_dir, is_discarded, is_unfinished_only, remove_
 pub use error::StorageError;
 pub use lock::WriterLock;
 pub use map::{Map, Residency};
+pub use page_cache::{cached_pages, forget};
 
 /// Modification time, nanoseconds since 1970; 0 where the system does not say.
 pub fn modified_ns(about: &Metadata) -> i64 {

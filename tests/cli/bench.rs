@@ -46,6 +46,7 @@ fn the_figures_have_stable_keys_and_exact_finds_all() {
             "build_memory",
             "build_s",
             "build_threads",
+            "cold_open_ms",
             "data",
             "index_bytes",
             "k",
@@ -57,6 +58,7 @@ fn the_figures_have_stable_keys_and_exact_finds_all() {
         ]
     );
     assert_eq!(report["residency"], "mapped");
+    assert!(report["cold_open_ms"]["hnsw"].is_null(), "nobody asked for it");
     let data = &report["data"];
     assert_eq!(
         keys(data),
@@ -65,7 +67,7 @@ fn the_figures_have_stable_keys_and_exact_finds_all() {
     assert_eq!((&data["rows"], &data["queries"], &data["dim"]), (&1900.into(), &100.into(), &DIM.into()));
     assert_eq!((&data["metric"], &data["vectors"]), (&"cosine".into(), &"f16".into()));
     assert_eq!(keys(&report["machine"]), ["cores", "cpu", "kernels", "os"]);
-    for each in ["build_s", "index_bytes", "open_ms", "build_memory"] {
+    for each in ["build_s", "index_bytes", "open_ms", "cold_open_ms", "build_memory"] {
         assert_eq!(keys(&report[each]), ["exact", "hnsw"], "{each}");
     }
     assert_eq!(report["index_bytes"]["exact"], 0);
@@ -119,6 +121,18 @@ fn recall_is_the_same_every_time_and_follows_the_seed() {
     let first = recalls(&[]);
     assert_eq!(recalls(&[]), first);
     assert_ne!(recalls(&["--seed", "9"]), first);
+}
+
+#[test]
+fn the_first_answer_is_also_measured_from_the_disk() {
+    let work = with_data();
+    let few = ["--query-count", "50", "--ef", "10", "--threads", "1", "--rounds", "1", "--json", "--cold"];
+    let run = bench(&work, &few).done();
+    match &run.json()["cold_open_ms"]["hnsw"] {
+        // A temporary folder may lie in memory only.
+        Value::Null => assert!(run.stderr.contains("cannot take a file out"), "{}", run.stderr),
+        took => assert!(took.as_f64().unwrap() > 0.0),
+    }
 }
 
 #[test]

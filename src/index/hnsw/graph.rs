@@ -54,6 +54,27 @@ impl Graph<'static> {
         parameters: &HnswParameters,
         told: Told<'_>,
     ) -> Option<Self> {
+        Self::build_in_order(vectors, dim, parameters, told, breadth_first)
+    }
+
+    /// The same as [`Graph::build`], with the nodes in the order in which they were inserted: for measuring what another one is
+    /// worth.
+    #[doc(hidden)]
+    pub fn build_as_inserted(vectors: Vectors<'_>, dim: usize, parameters: &HnswParameters) -> Self {
+        let as_inserted = |links: &[u32], degree: usize| (0..(links.len() / degree) as u32).collect();
+        let graph =
+            Self::build_in_order(vectors, dim, parameters, &mut |_| ControlFlow::Continue(()), as_inserted);
+        graph.expect("invariant: nobody stops it")
+    }
+
+    /// Builds; `order` gives the nodes as they are to lie, from the links of the bottom layer and how many a node has room for.
+    fn build_in_order(
+        vectors: Vectors<'_>,
+        dim: usize,
+        parameters: &HnswParameters,
+        told: Told<'_>,
+        order: impl Fn(&[u32], usize) -> Vec<u32>,
+    ) -> Option<Self> {
         let codebook = Codebook::fit(vectors, dim);
         let rows = shuffled(vectors.len(dim), parameters.seed);
         let codes = codebook.encode(vectors, &rows);
@@ -61,16 +82,16 @@ impl Graph<'static> {
         let mut layers = (parameters.builder.build)(&points, parameters, told)?;
         connect(&points, &mut layers, parameters.ef_construction);
         drop(points);
-        Some(Self::laid_out(codebook, &codes, &rows, &layers))
+        let order = order(layers.links.first().map_or(&[][..], |links| links), layers.degree);
+        Some(Self::laid_out(codebook, &codes, &rows, &layers, &order))
     }
 
     /// Puts the nodes into their final order.
-    fn laid_out(codebook: Codebook, codes: &[i8], rows: &[u32], layers: &Layers) -> Self {
+    fn laid_out(codebook: Codebook, codes: &[i8], rows: &[u32], layers: &Layers, order: &[u32]) -> Self {
         let (dim, degree) = (codebook.code_dim(), layers.degree);
         let (bottom, upper) = layers.links.split_first().map_or((&[][..], &[][..]), |(b, u)| (b, u));
-        let order = breadth_first(bottom, degree);
         let mut places = vec![0u32; order.len()];
-        for (place, &node) in (0u32..).zip(&order) {
+        for (place, &node) in (0u32..).zip(order) {
             places[node as usize] = place;
         }
         let placed = |link: &u32| if *link == NO_LINK { NO_LINK } else { places[*link as usize] };
