@@ -16,6 +16,9 @@ use crate::index::{Neighbour, PatchIndex, RowSet, TopK, Vectors};
 const SPARE_NODES: usize = 24;
 /// A node is scored by its vector as long as codes would have to be wrong by so many deviations to put it among the best.
 const DEVIATIONS: f32 = 5.0;
+/// Nodes are scored by their vectors whatever codes say: `k`, and one for so many in view. A vector with a number that codes
+/// cut off is farther away than it seems.
+const VIEWED_NODES: usize = 8;
 /// Vectors that are asked for at a time.
 const AHEAD_ROWS: usize = 12;
 
@@ -71,12 +74,8 @@ impl HnswIndex<'_> {
         assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
         SEARCHER.with_borrow_mut(|Searcher { walker, query: codes }| {
             self.graph.codebook.query(query, codes);
-            self.best(
-                query,
-                codes,
-                self.found(walker, &codes.numbers, ef, ef.max(k) + SPARE_NODES, allowed),
-                k,
-            )
+            let found = self.found(walker, &codes.numbers, ef, ef.max(k) + SPARE_NODES, allowed);
+            self.best(query, codes, found, k, k + ef / VIEWED_NODES)
         })
     }
 
@@ -101,15 +100,24 @@ impl HnswIndex<'_> {
         }
     }
 
-    /// The best `k` of the nodes `found`, scored by their vectors.
-    fn best(&self, query: &[f32], codes: &CodeQuery, found: &[Ranked], k: usize) -> Vec<Neighbour> {
+    /// The best `k` of the nodes `found`, scored by their vectors: the first `least`, and those that may be among the best.
+    fn best(
+        &self,
+        query: &[f32],
+        codes: &CodeQuery,
+        found: &[Ranked],
+        k: usize,
+        least: usize,
+    ) -> Vec<Neighbour> {
         let Self { graph, vectors, dim } = self;
         let (mut best, mut rest) = (TopK::new(k), found);
         loop {
             let bar = best.bar() - DEVIATIONS * codes.deviation;
-            let may_be_among =
-                |found: &&Ranked| codes.similarity(found.score()).partial_cmp(&bar) != Some(Ordering::Less);
-            let count = rest.iter().take(AHEAD_ROWS).take_while(may_be_among).count();
+            let seen = found.len() - rest.len();
+            let is_worth_it = |(at, found): &(usize, &Ranked)| {
+                *at < least || codes.similarity(found.score()).partial_cmp(&bar) != Some(Ordering::Less)
+            };
+            let count = (seen..).zip(rest).take(AHEAD_ROWS).take_while(is_worth_it).count();
             if count == 0 {
                 return best.into_vec();
             }
