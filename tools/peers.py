@@ -282,7 +282,7 @@ def measure_hnsw_rs(program, data, threads, folder):
     return result
 
 
-def measure_ours(program, threads, folder):
+def measure_ours(program, residency, threads, folder):
     """One run of patchdex, and what it says about the machine."""
     command = [program, "bench", "ann", "--data", folder / "base.npy", "--queries", folder / "queries.npy"]
     options = {
@@ -293,6 +293,7 @@ def measure_ours(program, threads, folder):
         "k": K,
         "threads": ",".join(map(str, threads)),
         "rounds": 1,
+        "residency": residency,
     }
     command += [f"--{name}={value}" for name, value in options.items()]
     done = subprocess.run([*command, "--json"], text=True, capture_output=True, check=False)
@@ -436,7 +437,7 @@ def measure(name, peers, arguments, threads):
             rounds.append({})
             for peer in random.sample(names, len(names)):
                 if peer == OURS:
-                    result, machine = measure_ours(arguments.program, threads, folder)
+                    result, machine = measure_ours(arguments.program, arguments.residency, threads, folder)
                 elif peer == HNSW_RS:
                     result = measure_hnsw_rs(arguments.with_hnsw_rs, data, threads, folder)
                 else:
@@ -485,7 +486,14 @@ def run(arguments):
         result = {
             "date": date,
             "machine": {**machine, "cores_used": threads[-1]},
-            "settings": {"m": M, "ef_construction": EF_CONSTRUCTION, "k": K, "ef": EFS, "threads": threads},
+            "settings": {
+                "m": M,
+                "ef_construction": EF_CONSTRUCTION,
+                "k": K,
+                "ef": EFS,
+                "threads": threads,
+                "residency": arguments.residency,
+            },
             "versions": versions,
             "sets": sets,
         }
@@ -548,6 +556,12 @@ def main():
         "--with-hnsw-rs", type=Path, metavar="EXAMPLE", help="the crate hnsw_rs takes part; tools/peers adds EXAMPLE"
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often everybody is measured (%(default)s)")
+    parser.add_argument(
+        "--residency",
+        choices=("mapped", "locked", "copied"),
+        default="mapped",
+        help="how patchdex has its graph in memory (%(default)s); the peers have theirs copied",
+    )
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="numbers of threads, 1,2 unless given")
     parser.add_argument(
         "--seed", type=int, default=0, help="of the made-up rows, of --rows, and of the order of insertion"
