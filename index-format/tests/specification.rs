@@ -315,7 +315,6 @@ fn manifest() -> Manifest {
             graph: Some(GraphProof {
                 mean_degree: 11.5,
                 self_recall: 0.995,
-                rescored: 24,
                 recall: vec![RecallPoint { ef: 64, recall_at_10: 0.98 }],
             }),
         }],
