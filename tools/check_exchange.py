@@ -8,7 +8,6 @@ environment (requirements-exchange.txt) into the cache.
 """
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
@@ -228,24 +227,14 @@ def write_benchmark(theirs):
     require(np.array_equal(np.load(theirs / "euclidean/base.npy"), units), "euclidean/base.npy")
 
 
-def in_own_environment(cache):
-    """Runs this script again inside the cache's environment; gives its exit status, or None when already inside."""
-    environment = setup.Environment(cache / "venv-exchange")
-    if environment.folder.exists() and environment.folder.samefile(sys.prefix):
-        return None
-    cache.mkdir(parents=True, exist_ok=True)
-    with setup.exclusive(cache / "setup.lock"):
-        environment.install(REQUIREMENTS)
-    return subprocess.call([environment.python, __file__, *sys.argv[1:]])
-
-
 def main():
     parser = argparse.ArgumentParser(description="Hold patchdex's foreign files against NumPy, pandas and polars.")
     parser.add_argument("folder", type=Path, nargs="?", help="with ours/, written by patchdex; gets theirs/")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
     try:
-        status = in_own_environment(arguments.cache.absolute())
+        environment = setup.Environment(arguments.cache.absolute() / "venv-exchange")
+        status = environment.run_again(__file__, REQUIREMENTS)
         if status is not None:
             return status
         if arguments.folder:

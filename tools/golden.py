@@ -8,8 +8,6 @@ Tensors are sampled at the flat indices (i * STRIDE) % length, i = 0, 1, ..., in
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -174,13 +172,8 @@ def check(index, arrays):
 def in_own_environment(cache, script=__file__):
     """Runs `script` again inside the cache's environment; gives its exit status, or None when already inside."""
     environment = setup.Environment(cache / "venv-golden")
-    if environment.folder.exists() and environment.folder.samefile(sys.prefix):
-        return None
-    if sys.version_info < (3, 11):
-        raise setup.Failure(f"{Path(script).name} needs Python 3.11 or later")
-    environment.install(REQUIREMENTS)
-    quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    return subprocess.call([environment.python, script, *sys.argv[1:]], env=quiet)
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    return environment.run_again(script, REQUIREMENTS, (3, 11), **quiet)
 
 
 def main():

@@ -510,17 +510,6 @@ def run(arguments):
         print(markdown(measured["ratios"], peers))
 
 
-def in_own_environment(cache):
-    """Runs this again inside the cache's environment; gives its exit status, or None when already inside."""
-    environment = setup.Environment(cache / "venv-peers")
-    if environment.folder.exists() and environment.folder.samefile(sys.prefix):
-        return None
-    if sys.version_info < (3, 11):
-        raise setup.Failure("peers.py needs Python 3.11 or later")
-    environment.install(REQUIREMENTS)
-    return subprocess.call([environment.python, __file__, *sys.argv[1:]])
-
-
 def numbers(text):
     values = [int(value) for value in text.split(",")]
     if min(values) < 1:
@@ -582,7 +571,7 @@ def main():
         if not arguments.program.is_file():
             raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
         arguments.program, arguments.cache = arguments.program.absolute(), arguments.cache.absolute()
-        status = in_own_environment(arguments.cache)
+        status = setup.Environment(arguments.cache / "venv-peers").run_again(__file__, REQUIREMENTS, (3, 11))
         if status is None:
             run(arguments)
             status = 0

@@ -220,6 +220,19 @@ class Environment:
         write_if_changed(installed, wanted)
         self.whole.touch()
 
+    def run_again(self, script, requirements, least=(3, 9), **settings):
+        """Runs `script` in here, with this process's arguments, `requirements` installed and more `settings` of the
+        environment; gives its exit status, or None when this process is inside already. `least` is the Python it needs.
+        """
+        if self.folder.exists() and self.folder.samefile(sys.prefix):
+            return None
+        if sys.version_info < least:
+            raise Failure(f"{Path(script).name} needs Python {'.'.join(map(str, least))} or later")
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(self.folder.parent / "setup.lock"):
+            self.install(requirements)
+        return subprocess.call([self.python, script, *sys.argv[1:]], env={**os.environ, **settings})
+
     @contextlib.contextmanager
     def wheel(self, downloads, name, version, tag, digest):
         """Fetches one wheel, checks it, gives its path, and removes it afterwards."""

@@ -8,7 +8,6 @@ both mean the same. Fetches its environment (requirements-exchange.txt) into the
 
 import argparse
 import contextlib
-import subprocess
 import sys
 from pathlib import Path
 
@@ -90,17 +89,6 @@ def convert(path, out):
             setup.say("written", f"{out / name}: {table.shape[0]:,} rows of {table.shape[1]} numbers")
 
 
-def in_own_environment(cache):
-    """Runs this again inside the cache's environment; gives its exit status, or None when already inside."""
-    environment = setup.Environment(cache / "venv-exchange")
-    if environment.folder.exists() and environment.folder.samefile(sys.prefix):
-        return None
-    cache.mkdir(parents=True, exist_ok=True)
-    with setup.exclusive(cache / "setup.lock"):
-        environment.install(REQUIREMENTS)
-    return subprocess.call([environment.python, __file__, *sys.argv[1:]])
-
-
 def main():
     parser = argparse.ArgumentParser(description="Convert a file of ann-benchmarks for patchdex bench ann.")
     parser.add_argument("file", type=Path, metavar="FILE.hdf5", help="with train, test and an attribute distance")
@@ -108,7 +96,8 @@ def main():
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
     try:
-        status = in_own_environment(arguments.cache.absolute())
+        environment = setup.Environment(arguments.cache.absolute() / "venv-exchange")
+        status = environment.run_again(__file__, REQUIREMENTS)
         if status is None:
             convert(arguments.file, arguments.out)
             base, queries = (arguments.out / name for name in PARTS.values())

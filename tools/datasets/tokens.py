@@ -146,17 +146,6 @@ def run(arguments):
     setup.say("next", f"tools/peers --set {','.join(dict.fromkeys(arguments.sets))}")
 
 
-def in_own_environment(cache):
-    """Runs this again inside the cache's environment; gives its exit status, or None when already inside."""
-    environment = setup.Environment(cache / "venv-tokens")
-    if environment.folder.exists() and environment.folder.samefile(sys.prefix):
-        return None
-    if sys.version_info < (3, 11):
-        raise setup.Failure("tokens.py needs Python 3.11 or later")
-    environment.install(REQUIREMENTS)
-    return subprocess.call([environment.python, __file__, *sys.argv[1:]])
-
-
 def positive(text):
     value = int(text)
     if value < 1:
@@ -187,7 +176,7 @@ def main():
         if not arguments.program.is_file():
             raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
         arguments.program, arguments.cache = arguments.program.absolute(), arguments.cache.absolute()
-        status = in_own_environment(arguments.cache)
+        status = setup.Environment(arguments.cache / "venv-tokens").run_again(__file__, REQUIREMENTS, (3, 11))
         if status is None:
             run(arguments)
             status = 0
