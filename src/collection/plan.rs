@@ -1,7 +1,10 @@
 //! The plan of a collection's graphs: what commands say of it, what a manifest keeps of it.
 
-use patchdex_format::GraphPlan;
+use std::path::Path;
 
+use patchdex_format::{GraphPlan, Manifest};
+
+use super::CollectionError;
 use crate::index::{GraphBuilder, HnswParameters};
 
 /// How the vectors of segments are searched.
@@ -50,8 +53,21 @@ impl GraphWish {
         })
     }
 
+    /// Refuses the finished collection in `path` where its graphs are not as this says.
+    ///
+    /// # Errors
+    /// [`CollectionError::OtherGraphs`].
+    pub fn require_met(&self, path: &Path, manifest: &Manifest) -> Result<(), CollectionError> {
+        match self.is_met(manifest.graph.as_ref()) {
+            true => Ok(()),
+            false => {
+                Err(CollectionError::OtherGraphs { path: path.to_owned(), held: manifest.graph.clone() })
+            }
+        }
+    }
+
     /// Whether a collection whose plan is `held` is as this says.
-    pub fn is_met(&self, held: Option<&GraphPlan>) -> bool {
+    fn is_met(&self, held: Option<&GraphPlan>) -> bool {
         let says_nothing = *self == Self::default();
         says_nothing || self.plan(held).as_ref() == held
     }

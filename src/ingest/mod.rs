@@ -335,10 +335,7 @@ fn model_binding(model: &Model) -> ModelBinding {
 
 /// The same command, once more: reports what is there, and how many files are new, changed or gone since.
 fn unchanged(sources: &Sources, options: &IndexOptions, manifest: &Manifest) -> Result<Summary, IngestError> {
-    if !options.graph.is_met(manifest.graph.as_ref()) {
-        let (path, held) = (options.out.clone(), manifest.graph.clone());
-        return Err(CollectionError::OtherGraphs { path, held }.into());
-    }
+    options.graph.require_met(&options.out, manifest)?;
     let collection = Collection::open(&options.out)?;
     let mut known = HashMap::new();
     let mut retold = HashSet::new();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::growth::Growth;
 use super::incoming::{Images, grow_from_vectors};
 use super::{FileFormat, TransferError};
-use crate::collection::{CREATED_BY, CollectionError, Draft, GraphDemand, GraphWish, write_preparation};
+use crate::collection::{CREATED_BY, Draft, GraphDemand, GraphWish, write_preparation};
 use crate::dims::Preparation;
 use crate::exchange::{ParquetPatches, PatchBlock, VectorFile};
 use crate::index::RowKind;
@@ -54,11 +54,10 @@ pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import,
     let stamp = before.stamp(options);
     let draft = match Draft::begin(out, &stamp)? {
         Ok(draft) => draft,
-        Err(manifest) if !options.graph.is_met(manifest.graph.as_ref()) => {
-            let (path, held) = (out.to_owned(), manifest.graph);
-            return Err(CollectionError::OtherGraphs { path, held }.into());
+        Err(manifest) => {
+            options.graph.require_met(out, &manifest)?;
+            return Ok(Import { manifest: *manifest, unchanged: true, skipped });
         }
-        Err(manifest) => return Ok(Import { manifest: *manifest, unchanged: true, skipped }),
     };
     let preparation = Preparation::none(dim as usize);
     let encoding = RowEncoding { preparation: &preparation, metric: options.metric, rows: options.vectors };

@@ -40,14 +40,14 @@ impl HnswIndex<'_> {
             reach(&self.graph.links, self.graph.degree, &mut reached, entry);
         }
         let sample = Sample::of(self);
-        let most = EFS[EFS.len() - 1];
-        let (self_recall, ceiling) = sample.shares(&sample.found(self, most), CODE_TIE);
-        let recall = |ef| sample.shares(&sample.found(self, ef), TIE).1;
+        let found = EFS.map(|ef| (ef, sample.found(self, ef)));
+        let [.., (_, hardest)] = &found;
+        let (self_recall, ceiling) = sample.shares(hardest, CODE_TIE);
         Proof {
             reached: reached.iter().filter(|&&reached| reached).count(),
             self_recall,
             ceiling,
-            recall: EFS.map(|ef| (ef, recall(ef))).to_vec(),
+            recall: found.iter().map(|(ef, found)| (*ef, sample.shares(found, TIE).1)).collect(),
         }
     }
 }
