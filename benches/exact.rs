@@ -16,8 +16,8 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use half::f16;
-use patchdex::index::{DEFAULT_EF, ExactIndex, PatchIndex, Vectors, similarities};
-use patchdex::metric::Kernels;
+use patchdex::index::{DEFAULT_EF, ExactIndex, PatchIndex, Rows, Vectors, similarities};
+use patchdex::metric::{Kernels, METRICS};
 use rayon::prelude::*;
 
 const DIM: usize = 384;
@@ -61,6 +61,10 @@ fn store(bytes: usize) -> Vec<f32> {
     (0..bytes / 4).map(number).collect()
 }
 
+fn vectors(rows: Rows<'_>) -> Vectors<'_> {
+    Vectors { rows, dim: DIM, metric: METRICS[0] }
+}
+
 fn query() -> Vec<f32> {
     (0..DIM).map(|at| (at * 37 % 101) as f32 / 101.0 - 0.5).collect()
 }
@@ -71,9 +75,9 @@ fn bandwidth() {
     let bytes: &[u8] = bytemuck::cast_slice(&store);
     let scales = vec![0.01f32; bytes.len() / DIM];
     let kinds = [
-        ("f32", Vectors::F32(&store)),
-        ("f16", Vectors::F16(bytemuck::cast_slice::<f32, f16>(&store))),
-        ("i8", Vectors::I8(bytemuck::cast_slice(&store), &scales)),
+        ("f32", Rows::F32(&store)),
+        ("f16", Rows::F16(bytemuck::cast_slice::<f32, f16>(&store))),
+        ("i8", Rows::I8(bytemuck::cast_slice(&store), &scales)),
     ];
     let query = query();
     println!(
@@ -87,8 +91,8 @@ fn bandwidth() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let mut sides: Vec<Box<dyn FnMut() -> Duration>> =
             vec![Box::new(|| ratio::timed(|| pool.install(|| sum(bytes))))];
-        for (_, vectors) in kinds {
-            let index = ExactIndex { vectors, dim: DIM };
+        for (_, rows) in kinds {
+            let index = ExactIndex { vectors: vectors(rows) };
             let (pool, query) = (&pool, &query);
             sides.push(Box::new(move || {
                 ratio::timed(|| pool.install(|| index.search(query, NEIGHBOURS, DEFAULT_EF)))
@@ -112,8 +116,7 @@ fn products() {
     let halves: Vec<f16> = rows.iter().map(|&v| f16::from_f32(v)).collect();
     let bytes: Vec<i8> = rows.iter().map(|&v| (v * 100.0) as i8).collect();
     let scales = vec![0.01f32; PRODUCT_ROWS];
-    let kinds =
-        [("f32", Vectors::F32(&rows)), ("f16", Vectors::F16(&halves)), ("i8", Vectors::I8(&bytes, &scales))];
+    let kinds = [("f32", Rows::F32(&rows)), ("f16", Rows::F16(&halves)), ("i8", Rows::I8(&bytes, &scales))];
     let large = ndarray::Array2::from_shape_vec((LARGE, LARGE), store(LARGE * LARGE * 4)).unwrap();
     let mut threads = vec![1, ratio::all_threads()];
     threads.dedup();
@@ -128,8 +131,8 @@ fn products() {
             })
         };
         let mut sides: Vec<Box<dyn FnMut() -> Duration>> = vec![Box::new(|| ratio::timed(peak))];
-        for (_, vectors) in kinds {
-            let index = ExactIndex { vectors, dim: DIM };
+        for (_, rows) in kinds {
+            let index = ExactIndex { vectors: vectors(rows) };
             let (pool, queries) = (&pool, &queries);
             let many = move || pool.install(|| index.search_many(queries, NEIGHBOURS, DEFAULT_EF));
             sides.push(Box::new(move || ratio::timed(many)));
@@ -192,13 +195,13 @@ fn sum_lanes(bytes: &[u8]) -> u64 {
 fn tokens_times_patches_of_a_view(bencher: Bencher<'_, '_>, (kind, tokens): (&str, usize)) {
     let store = store(PATCHES * DIM * 4);
     let scales = vec![0.01f32; PATCHES];
-    let vectors = match kind {
-        "f16" => Vectors::F16(bytemuck::cast_slice::<f32, f16>(&store)),
-        "i8" => Vectors::I8(bytemuck::cast_slice(&store), &scales),
-        _ => Vectors::F32(&store),
+    let rows = match kind {
+        "f16" => Rows::F16(bytemuck::cast_slice::<f32, f16>(&store)),
+        "i8" => Rows::I8(bytemuck::cast_slice(&store), &scales),
+        _ => Rows::F32(&store),
     };
     let tokens = query().repeat(tokens);
     bencher
         .counter(ItemsCount::new(tokens.len() * PATCHES))
-        .bench_local(|| similarities(divan::black_box(&tokens), vectors, DIM, 0, PATCHES));
+        .bench_local(|| similarities(divan::black_box(&tokens), vectors(rows), 0, PATCHES));
 }

@@ -18,7 +18,7 @@ use std::time::Instant;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use patchdex::exchange::VectorFile;
-use patchdex::index::{DEFAULT_EF, Graph, HnswIndex, HnswParameters, PatchIndex, Vectors};
+use patchdex::index::{DEFAULT_EF, Graph, HnswIndex, HnswParameters, PatchIndex, Rows, Vectors};
 use patchdex::metric::METRICS;
 use patchdex::segment::write_container;
 use patchdex::storage::{Map, cached_pages, forget};
@@ -50,15 +50,15 @@ fn compare(base: &Path, queries: &Path) {
     let ((base, dim), (queries, _)) = (rows(base), rows(queries));
     let mut halves = vec![f16::ZERO; base.len()];
     halves.convert_from_f32_slice(&base);
-    let vectors = Vectors::F16(&halves);
+    let vectors = Vectors { rows: Rows::F16(&halves), dim, metric: METRICS[0] };
     let queries = &queries[..QUERIES * dim];
     // Beside the binaries: a temporary folder may lie in memory only.
     let folder = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
     let parameters = HnswParameters::default();
-    println!("{} vectors, {QUERIES} queries, ef {DEFAULT_EF}, file not in the page cache", vectors.len(dim));
+    println!("{} vectors, {QUERIES} queries, ef {DEFAULT_EF}, file not in the page cache", vectors.len());
     for (name, graph) in [
-        ("breadth first", Graph::build(vectors, dim, &parameters)),
-        ("as inserted", Graph::build_as_inserted(vectors, dim, &parameters)),
+        ("breadth first", Graph::build(vectors, &parameters)),
+        ("as inserted", Graph::build_as_inserted(vectors, &parameters)),
     ] {
         let file = folder.path().join(name);
         write_container(&file, |file| {
@@ -94,8 +94,8 @@ fn asked(file: &Path, vectors: Vectors<'_>, queries: &[f32], dim: usize, is_alon
     if is_alone {
         map.advise_random();
     }
-    let graph = Graph::parse(&Layout::parse(&map, Graph::KIND).unwrap(), &map, dim).unwrap();
-    let index = HnswIndex { graph, vectors, dim };
+    let graph = Graph::parse(&Layout::parse(&map, Graph::KIND).unwrap(), &map, dim, vectors.metric).unwrap();
+    let index = HnswIndex { graph, vectors };
     for query in queries.chunks(dim) {
         black_box(index.search(query, NEIGHBOURS, DEFAULT_EF));
     }

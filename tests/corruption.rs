@@ -153,10 +153,10 @@ fn reading(folder: &Path) -> Vec<String> {
                 Err(error) => found.push(error.to_string()),
             }
         }
-        let (vectors, dim) = (segment.vectors(), segment.dim());
-        let query: Vec<f32> = (0..dim).map(|at| (at as f32).sin()).collect();
-        let top = ExactIndex { vectors, dim }.search(&query, 3, DEFAULT_EF);
-        let walked = segment.graph().map(|graph| HnswIndex { graph, vectors, dim });
+        let vectors = segment.vectors();
+        let query: Vec<f32> = (0..vectors.dim).map(|at| (at as f32).sin()).collect();
+        let top = ExactIndex { vectors }.search(&query, 3, DEFAULT_EF);
+        let walked = segment.graph().map(|graph| HnswIndex { graph, vectors });
         let walked = walked.map_or(Vec::new(), |index| {
             let half = RowSet::of(std::slice::from_ref(&(0..segment.patch_count() / 2)));
             let among = index.search_among(&query, 3, DEFAULT_EF, Some(&half));

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use patchdex::collection::{Collection, verify};
 use patchdex::index::{DEFAULT_EF, ExactIndex, HnswIndex, PatchIndex};
-use patchdex::metric::METRICS;
+use patchdex::metric::{METRICS, Metric};
 use patchdex::segment::{Depth, FileRole, Segment};
 use patchdex_format::{Element, FORMAT_VERSION, OLDEST_VERSION};
 use serde_json::{Value, json};
@@ -92,10 +92,10 @@ fn observe_segment(segment: &Segment) -> Value {
 
 /// The rows most similar to a stored one, from the exact index.
 fn search(segment: &Segment, row: usize, k: usize) -> Vec<(u64, f32)> {
-    let (vectors, dim) = (segment.vectors(), segment.dim());
-    let mut query = vec![0.0; dim];
-    vectors.widen(dim, row, &mut query);
-    let found = ExactIndex { vectors, dim }.search(&query, k, DEFAULT_EF);
+    let vectors = segment.vectors();
+    let mut query = vec![0.0; vectors.dim];
+    vectors.widen(row, &mut query);
+    let found = ExactIndex { vectors }.search(&query, k, DEFAULT_EF);
     found.iter().map(|neighbour| (neighbour.row, neighbour.similarity)).collect()
 }
 
@@ -167,13 +167,13 @@ fn graphs_find_what_the_scan_finds() {
     let mut graphs = 0;
     for path in (OLDEST_VERSION..=FORMAT_VERSION).flat_map(collections) {
         for segment in Collection::open(&path).unwrap().segments() {
-            let (vectors, dim) = (segment.vectors(), segment.dim());
+            let vectors = segment.vectors();
             let Some(graph) = segment.graph() else { continue };
             graphs += 1;
-            let index = HnswIndex { graph, vectors, dim };
+            let index = HnswIndex { graph, vectors };
             for row in 0..segment.patch_count() {
-                let mut query = vec![0.0; dim];
-                vectors.widen(dim, row, &mut query);
+                let mut query = vec![0.0; vectors.dim];
+                vectors.widen(row, &mut query);
                 let found = index.search(&query, 3, segment.patch_count());
                 let found: Vec<_> = found.iter().map(|found| (found.row, found.similarity)).collect();
                 assert_eq!(found, search(segment, row, 3), "{}, row {row}", path.display());
@@ -200,6 +200,7 @@ fn files_have_the_sections_that_the_text_lists() {
     for path in collections(FORMAT_VERSION) {
         let collection = Collection::open(&path).unwrap();
         let manifest = collection.manifest();
+        let graph_dim = manifest.dim + u32::from(manifest.metric == Metric::DOT.name);
         let files = collection.segments().iter().flat_map(Segment::files);
         for (file, layout, _) in files {
             let first_name = FileRole::of(name(file)).unwrap().first_name();
@@ -213,7 +214,8 @@ fn files_have_the_sections_that_the_text_lists() {
                 let cols = match row[4].as_str() {
                     "D" => manifest.dim,
                     "H" => manifest.model.hidden_size,
-                    "C" => manifest.dim.next_multiple_of(64),
+                    "G" => graph_dim,
+                    "C" => graph_dim.next_multiple_of(64),
                     "L" => manifest.graph.as_ref().unwrap().m * 2,
                     "K" => {
                         layout.sections.iter().filter(|s| listed_name(&s.name) == "values.N").count() as u32

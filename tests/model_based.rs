@@ -17,7 +17,7 @@ use patchdex::collection::{
     Collection, CollectionError, CompactOptions, Selection, compact, merge, prepare, remove,
 };
 use patchdex::dims::{Preparation, Source};
-use patchdex::index::{DEFAULT_EF, ExactIndex, PatchIndex, RowKind, Vectors};
+use patchdex::index::{DEFAULT_EF, ExactIndex, PatchIndex, RowKind, Rows, Vectors};
 use patchdex::ingest::{Addition, IndexOptions, IngestError, MetadataFile, Sources, Status, add};
 use patchdex::metric::METRICS;
 use patchdex::segment::{FileRole, RowEncoding};
@@ -157,7 +157,7 @@ fn search(collection: &Collection, query: &[f32]) -> Vec<Found> {
             }
         }
         let (vectors, dim) = (segment.vectors(), segment.dim());
-        let all = ExactIndex { vectors, dim }.search(asked(query, dim), segment.patch_count(), DEFAULT_EF);
+        let all = ExactIndex { vectors }.search(asked(query, dim), segment.patch_count(), DEFAULT_EF);
         for neighbour in all {
             let owners = owners.get(&neighbour.row).into_iter().flatten();
             found.extend(owners.map(|(path, number)| (neighbour.similarity, path.clone(), *number)));
@@ -503,16 +503,17 @@ impl Bench {
             let mut scores = vec![0.0; bytes.len() / dim / self.rows.element.size_bytes()];
             let halves: Vec<f16>;
             let bytes_i8: Vec<i8>;
-            let vectors = match self.rows == RowKind::I8 {
+            let rows = match self.rows == RowKind::I8 {
                 true => {
                     bytes_i8 = bytes.iter().map(|&byte| byte as i8).collect();
-                    Vectors::I8(&bytes_i8, &scales)
+                    Rows::I8(&bytes_i8, &scales)
                 }
                 false => {
                     halves = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
-                    Vectors::F16(&halves)
+                    Rows::F16(&halves)
                 }
             };
+            let vectors = Vectors { rows, dim, metric: METRICS[0] };
             vectors.score(asked(&self.query, dim), 0, &mut scores);
             found.extend(scores.iter().enumerate().map(|(number, &score)| (score, path.clone(), number)));
         }

@@ -38,7 +38,7 @@ pub(crate) struct AnnArguments {
     /// Rows of the data that are held out to be asked for [default: 1000, but a tenth at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     query_count: Option<u32>,
-    /// cosine or dot [default: the collection's, or cosine]
+    /// cosine, dot or l2 [default: the collection's, or cosine]
     #[arg(long, value_name = "NAME", value_parser = parse_metric)]
     metric: Option<Metric>,
     /// How vectors are stored: f32, f16 or i8 [default: as in the collection, or f16]

@@ -15,6 +15,8 @@ use crate::storage::Residency;
 
 /// Rows that are read and answered at a time.
 const BATCH_ROWS: usize = 1024;
+/// The same where each may find very many.
+const BATCH_ROWS_WITHIN: usize = 16;
 
 /// What is asked of which collection.
 pub(crate) struct Question<'a> {
@@ -22,13 +24,22 @@ pub(crate) struct Question<'a> {
     pub vectors: &'a Path,
     /// What the rows are; where nobody says, their length tells.
     pub kind: Option<RowsOf>,
-    pub top: usize,
+    pub wanted: Wanted,
     pub filter: Option<&'a Filter>,
     pub thoroughness: Thoroughness,
     /// How vectors and graphs lie in memory.
     pub residency: Residency,
     /// Whether to say how each segment is searched.
     pub explain: bool,
+}
+
+/// Which vectors are to be found.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Wanted {
+    /// So many nearest ones.
+    Nearest(usize),
+    /// All that are at least so similar; of them so many, where that is said.
+    Within { least: f32, top: Option<usize> },
 }
 
 /// Where rows of numbers come from.
@@ -89,11 +100,22 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
         explain(&search);
     }
     let mut results: Vec<Vec<Nearest>> = Vec::new();
-    for first in (0..file.rows()).step_by(BATCH_ROWS) {
-        let mut rows = vec![0.0; (file.rows() - first).min(BATCH_ROWS) * file.dim()];
+    let batch_rows = match question.wanted {
+        Wanted::Nearest(_) => BATCH_ROWS,
+        Wanted::Within { .. } => BATCH_ROWS_WITHIN,
+    };
+    for first in (0..file.rows()).step_by(batch_rows) {
+        let mut rows = vec![0.0; (file.rows() - first).min(batch_rows) * file.dim()];
         file.read(first, &mut rows)?;
         let vectors = comparable(&collection, &rows, file.dim(), prepared)?;
-        let mut all = search.nearest(&vectors, question.top)?;
+        let mut all = match question.wanted {
+            Wanted::Nearest(top) => search.nearest(&vectors, top)?,
+            Wanted::Within { least, top } => {
+                let mut all = search.within(&vectors, least)?;
+                all.iter_mut().for_each(|found| found.truncate(top.unwrap_or(usize::MAX)));
+                all
+            }
+        };
         if shape != Shape::Table {
             search.tell(all.iter_mut().flatten())?;
         }

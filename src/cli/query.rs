@@ -20,6 +20,9 @@ use crate::query::{Answer, Evidence, Plan, Thoroughness};
 use crate::report::{PageInput, answer_page};
 use crate::storage::{self, Residency};
 
+/// Hits in an answer where nobody says how many.
+const DEFAULT_TOP: usize = 10;
+
 #[derive(Args)]
 #[command(group = one_of(&["image", "vectors"]))]
 #[command(override_usage = "patchdex query [OPTIONS] <COLLECTION> <IMAGE|--vectors <FILE>>")]
@@ -49,9 +52,20 @@ pub(crate) struct Arguments {
     /// whole image]
     #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
     boxes: Vec<Bbox>,
-    /// Hits in the answer; with --vectors, for each row
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    top: u32,
+    /// Hits in the answer; with --vectors, for each row [default: 10, with --min-similarity all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    top: Option<u32>,
+    /// With --vectors, every stored vector that is at least so similar: its cosine, its product, or with the metric l2 minus its
+    /// squared distance. Every vector is looked at
+    #[arg(
+        long,
+        value_name = "S",
+        allow_hyphen_values = true,
+        value_parser = parse_similarity,
+        conflicts_with_all = ["ef", "recall"],
+        requires = "vectors"
+    )]
+    min_similarity: Option<f32>,
     /// Search only images that meet a condition on their metadata, or on image, width, height, bytes: "camera = 'c2'
     /// and year >= 2020"
     #[arg(long = "where", value_name = "CONDITION")]
@@ -97,7 +111,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     require_folder(&arguments.collection, arguments.image.as_slice())?;
-    let (top, group_duplicates) = (arguments.top as usize, arguments.group_duplicates);
+    let (top, group_duplicates) = (arguments.top.map(|top| top as usize), arguments.group_duplicates);
     if let Some(vectors) = &arguments.vectors {
         let question = nearest::Question {
             collection: &arguments.collection,
@@ -107,9 +121,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
                 (_, true) => Some(nearest::RowsOf::Model),
                 _ => None,
             },
-            top,
+            wanted: match arguments.min_similarity {
+                Some(least) => nearest::Wanted::Within { least, top },
+                None => nearest::Wanted::Nearest(top.unwrap_or(DEFAULT_TOP)),
+            },
             filter: arguments.filter.as_ref(),
-            thoroughness: match (arguments.exact, arguments.ef) {
+            thoroughness: match (arguments.exact || arguments.min_similarity.is_some(), arguments.ef) {
                 (true, _) => Thoroughness::Exact,
                 (_, Some(ef)) => Thoroughness::Ef(ef as usize),
                 _ => Thoroughness::Recall(arguments.recall),
@@ -128,6 +145,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // Without vectors, clap asks for an image.
     let image = arguments.image.as_deref().unwrap_or(Path::new(""));
     let filter = arguments.filter.as_ref().map(Filter::to_string);
+    let top = top.unwrap_or(DEFAULT_TOP);
     let plan = Plan { top, filter, group_duplicates, ..Plan::default() };
     let question = Question {
         collection: &arguments.collection,
@@ -312,4 +330,11 @@ fn explain(answer: &Answer) {
             output::name(&hit.image)
         ));
     }
+}
+
+fn parse_similarity(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|value: &f32| value.is_finite())
+        .ok_or_else(|| "a number is needed: 0.8".to_owned())
 }

@@ -6,7 +6,7 @@ use patchdex_format::{Manifest, SegmentEntry};
 
 use super::fold::{Fold, Part, Written, tally};
 use super::{Collection, CollectionError, Draft, GraphDemand, GraphWish, Published, Ungraphed, meaning};
-use crate::index::HnswParameters;
+use crate::index::{HnswParameters, VectorLayout};
 use crate::segment::FileRole;
 
 /// Which segments are folded.
@@ -58,7 +58,7 @@ pub fn compact(
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
     let manifest = collection.manifest();
-    let (metric, rows) = meaning(path, manifest)?;
+    let VectorLayout { metric, kind: rows, .. } = meaning(path, manifest)?;
     let patches = |manifest: &Manifest| manifest.segments.iter().map(|segment| segment.patches).sum::<u64>();
     // Tokens that the model gave are never dropped: segments with and without them stay apart.
     let (mut parts, mut raw_parts) = (Vec::new(), Vec::new());

@@ -60,8 +60,8 @@ pub(super) fn complete(
     told: Told<'_>,
 ) -> Result<Published, CollectionError> {
     let (mut manifest, mut ungraphed) = (manifest.clone(), Vec::new());
-    let (metric, _) = meaning(draft.path(), &manifest)?;
-    let suits = HnswParameters::misfit(metric, manifest.dim as usize).is_none();
+    let stored = meaning(draft.path(), &manifest)?;
+    let suits = HnswParameters::misfit(stored.metric, stored.dim).is_none();
     if let Some(plan) = manifest.graph.as_ref().filter(|_| suits) {
         let lacks = |entry: &SegmentEntry| {
             let is_known = demand == GraphDemand::Wanted && was_refused(draft, plan, entry);
@@ -140,12 +140,10 @@ fn with_graph(
         return Err(stopped());
     }
     let folder = draft.segment_dir(entry);
-    let (_, rows) = meaning(draft.path(), manifest)?;
-    let dim = manifest.dim as usize;
-    let segment = Segment::open(&folder, entry, rows, dim)?;
+    let segment = Segment::open(&folder, entry, meaning(draft.path(), manifest)?)?;
     let vectors = segment.vectors();
-    let graph = Graph::build_telling(vectors, dim, parameters, told).ok_or_else(stopped)?;
-    let index = HnswIndex { graph, vectors, dim };
+    let graph = Graph::build_telling(vectors, parameters, told).ok_or_else(stopped)?;
+    let index = HnswIndex { graph, vectors };
     let proof = index.prove();
     if let Some(fault) = fault(&proof, entry.patches) {
         return Ok(Err(fault));

@@ -12,6 +12,7 @@ use super::{
     meaning, model_difference, path_prefix, read_listed, require_tokens, write_preparation,
 };
 use crate::dims::Source;
+use crate::index::VectorLayout;
 use crate::segment::{Listed, RowEncoding};
 
 /// What was merged.
@@ -47,7 +48,7 @@ pub fn merge(
     };
     others.iter().try_for_each(|other| check_alike(first, other, prepare.is_some()))?;
     let manifest = first.manifest();
-    let (metric, rows) = meaning(first.path(), manifest)?;
+    let VectorLayout { metric, kind: rows, .. } = meaning(first.path(), manifest)?;
     let dim = manifest.model.hidden_size as usize;
     if prepare.is_some() {
         require_tokens(first.path(), manifest)?;

@@ -37,7 +37,7 @@ pub use verify::{Damage, VerifyReport, verify};
 
 use crate::core::{Fault, Kind};
 use crate::dims::Preparation;
-use crate::index::RowKind;
+use crate::index::{RowKind, VectorLayout};
 use crate::metric::Metric;
 use crate::segment::{ImageView, OpenSegmentError, Segment};
 use crate::storage::{Map, Residency, StorageError};
@@ -87,12 +87,11 @@ impl Collection {
 
     /// The commit that `manifest` describes.
     fn of(path: &Path, manifest: Manifest, residency: Residency) -> Result<Self, CollectionError> {
-        let (metric, rows) = meaning(path, &manifest)?;
-        let dim = manifest.dim as usize;
-        let open = |entry| Segment::open_as(&segment_dir(path, entry), entry, rows, dim, residency);
+        let stored = meaning(path, &manifest)?;
+        let open = |entry| Segment::open_as(&segment_dir(path, entry), entry, stored, residency);
         let segments = manifest.segments.iter().map(open).collect::<Result<_, _>>()?;
         let preparation = map_preparation(path, &manifest)?;
-        Ok(Self { path: path.to_owned(), segments, preparation, metric, manifest })
+        Ok(Self { path: path.to_owned(), segments, preparation, metric: stored.metric, manifest })
     }
 
     /// Its folder.
@@ -162,17 +161,17 @@ fn read_manifest_file(file: &Path) -> Result<Manifest, CollectionError> {
 }
 
 /// What the manifest's words mean to this version.
-fn meaning(path: &Path, manifest: &Manifest) -> Result<(Metric, RowKind), CollectionError> {
+fn meaning(path: &Path, manifest: &Manifest) -> Result<VectorLayout, CollectionError> {
     let unknown = |what: &'static str, value: &str| CollectionError::Unknown {
         path: path.to_owned(),
         what,
         value: value.to_owned(),
     };
     let metric = Metric::named(&manifest.metric).ok_or_else(|| unknown("metric", &manifest.metric))?;
-    let rows = RowKind::named(&manifest.vectors).ok_or_else(|| unknown("vectors", &manifest.vectors))?;
+    let kind = RowKind::named(&manifest.vectors).ok_or_else(|| unknown("vectors", &manifest.vectors))?;
     match manifest.dim {
         0 => Err(unknown("dim", "0")),
-        _ => Ok((metric, rows)),
+        dim => Ok(VectorLayout { kind, dim: dim as usize, metric }),
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     require_tokens, segment_dir, write_preparation,
 };
 use crate::dims::{Preparation, Source};
+use crate::index::VectorLayout;
 use crate::segment::{BLOCK_TOKENS, FileRole, RowEncoding, Segment, file_entry};
 
 /// What was prepared.
@@ -32,7 +33,7 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Prepared, CollectionError
     let collection = Collection::open(path)?;
     let manifest = collection.manifest();
     require_tokens(path, manifest)?;
-    let (metric, rows) = meaning(path, manifest)?;
+    let VectorLayout { metric, kind: rows, .. } = meaning(path, manifest)?;
     let dim = manifest.model.hidden_size as usize;
     let choice = PreparationChoice::of(source, dim, Path::new(&manifest.model.folder))?;
     let mut tokens = Vec::with_capacity(manifest.segments.len());

@@ -75,12 +75,12 @@ fn emptied(
     if !left.is_empty() || !collection.keeps_raw() {
         return Ok(None);
     }
-    let (_, rows) = meaning(collection.path(), collection.manifest())?;
+    let stored = meaning(collection.path(), collection.manifest())?;
     let part = |segment| Part { segment, images: Vec::new() };
     let parts = collection.segments().iter().take(1).map(part).collect();
     let (id, folder) = draft.new_segment(0)?;
     let fold = Fold::of(parts, collection.manifest().model.hidden_size as usize)?;
-    Ok(Some(fold.write(&folder, id, rows.element, &mut |_| {})?))
+    Ok(Some(fold.write(&folder, id, stored.kind.element, &mut |_| {})?))
 }
 
 /// The entry of a segment that lists `images` from now on, and the vectors that belong to them: a new table beside the

@@ -12,6 +12,7 @@ use super::{
     read_manifest_file, read_preparation, write_preparation,
 };
 use crate::dims::Preparation;
+use crate::index::VectorLayout;
 use crate::segment::{BLOCK_TOKENS, Depth, FileRole, RowEncoding, Segment, SegmentFile, file_entry};
 use crate::storage::{self, StorageError, WriterLock};
 
@@ -144,8 +145,7 @@ impl Workshop<'_> {
         preparation: &Preparation,
     ) -> Result<Option<SegmentEntry>, CollectionError> {
         let folder = self.draft.segment_dir(entry);
-        let (_, rows) = meaning(self.path, self.manifest)?;
-        let dim = self.manifest.dim as usize;
+        let stored = meaning(self.path, self.manifest)?;
         let fault = |role: FileRole| {
             role.entry(entry)
                 .and_then(|file| SegmentFile::verify(&folder.join(&file.name), file, Depth::Full).err())
@@ -183,7 +183,7 @@ impl Workshop<'_> {
             }
         }
         // Sound files may still not belong together.
-        let opened = Segment::open(&folder, &mended, rows, dim);
+        let opened = Segment::open(&folder, &mended, stored);
         let unusable = match &opened {
             Ok(segment) => segment.table_fault().map(|fault| fault.to_string()),
             Err(error) => Some(error.to_string()),
@@ -218,7 +218,7 @@ impl Workshop<'_> {
         preparation: &Preparation,
     ) -> Result<Option<FileEntry>, CollectionError> {
         let Some(raw) = FileRole::Raw.entry(entry) else { return Ok(None) };
-        let (metric, rows) = meaning(self.path, self.manifest)?;
+        let VectorLayout { metric, kind: rows, .. } = meaning(self.path, self.manifest)?;
         let folder = self.draft.segment_dir(entry);
         let file = SegmentFile::open(&folder.join(&raw.name), raw)?;
         let dim = preparation.input_dim();

@@ -47,7 +47,7 @@ pub fn verify(path: &Path, depth: Depth) -> Result<VerifyReport, CollectionError
 }
 
 fn verify_commit(path: &Path, manifest: &Manifest, depth: Depth) -> Result<VerifyReport, CollectionError> {
-    let (_, rows) = meaning(path, manifest)?;
+    let stored = meaning(path, manifest)?;
     let mut report = VerifyReport { files: 1, ..VerifyReport::default() };
     let listed = manifest.preparation.file.iter().chain([&manifest.rejects]);
     for file in listed.chain(manifest.segments.iter().flat_map(|segment| &segment.files)) {
@@ -65,7 +65,7 @@ fn verify_commit(path: &Path, manifest: &Manifest, depth: Depth) -> Result<Verif
     }
     for entry in &manifest.segments {
         let folder = segment_dir(path, entry);
-        let faults = Segment::verify(&folder, entry, rows, manifest.dim as usize, depth);
+        let faults = Segment::verify(&folder, entry, stored, depth);
         let damage = faults.into_iter().map(|error| Damage { path: folder.clone(), error: Box::new(error) });
         report.damage.extend(damage);
     }

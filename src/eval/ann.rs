@@ -85,8 +85,8 @@ pub fn run_ann(
     let build_threads = options.threads.iter().copied().max().unwrap_or(1);
     let builders = pool(build_threads);
     let k = options.k.min(data.about.rows);
-    let truth = builders
-        .install(|| Truth::of(vectors, queries, dim, k, &mut |done| progress(AnnStep::Truth { done })));
+    let truth =
+        builders.install(|| Truth::of(vectors, queries, k, &mut |done| progress(AnnStep::Truth { done })));
     let asked =
         |is_exact: bool| if is_exact { &queries[..queries.len().min(EXACT_QUERIES * dim)] } else { queries };
     let recall = |index: &dyn PatchIndex, is_exact: bool, ef: usize| {
@@ -98,7 +98,7 @@ pub fn run_ann(
             false => Ok([strict, loose]),
         }
     };
-    builders.install(|| recall(&ExactIndex { vectors, dim }, true, DEFAULT_EF))?;
+    builders.install(|| recall(&ExactIndex { vectors }, true, DEFAULT_EF))?;
 
     let mut stored = Vec::with_capacity(options.indexes.len());
     for kind in &options.indexes {
@@ -106,7 +106,7 @@ pub fn run_ann(
         stored.push(builders.install(|| Stored::build(kind, vectors, &queries[..dim], options))?);
     }
     let opened: Vec<Box<dyn PatchIndex + '_>> =
-        stored.iter().map(|stored| stored.open(vectors, dim)).collect::<Result<_, _>>()?;
+        stored.iter().map(|stored| stored.open(vectors)).collect::<Result<_, _>>()?;
     let mut indexes = Vec::with_capacity(stored.len());
     for stored in &stored {
         let open_ms = (0..options.rounds).map(|_| stored.open_ms(vectors, &queries[..dim], k));
@@ -207,9 +207,8 @@ impl Stored {
         query: &[f32],
         options: &AnnOptions<'_>,
     ) -> Result<Self, EvalError> {
-        let dim = query.len();
         let start = Instant::now();
-        let (index, memory) = with_peak(|| (kind.build)(vectors, dim, &options.parameters));
+        let (index, memory) = with_peak(|| (kind.build)(vectors, &options.parameters));
         let build_s = start.elapsed().as_secs_f64();
         let file =
             ScratchFile(options.scratch.join(format!("patchdex-bench-{}-{}", std::process::id(), kind.name)));
@@ -232,8 +231,8 @@ impl Stored {
         Ok(Self { kind, report, residency, map, layout, _file: file })
     }
 
-    fn open<'a>(&'a self, vectors: Vectors<'a>, dim: usize) -> Result<Box<dyn PatchIndex + 'a>, EvalError> {
-        index_in(self.kind, &self.map, &self.layout, vectors, dim)
+    fn open<'a>(&'a self, vectors: Vectors<'a>) -> Result<Box<dyn PatchIndex + 'a>, EvalError> {
+        index_in(self.kind, &self.map, &self.layout, vectors)
     }
 
     /// Milliseconds from the file's name to the first answer.
@@ -253,7 +252,7 @@ fn open_ms(
 ) -> Result<f64, EvalError> {
     let start = Instant::now();
     let (map, layout) = opened(path, residency)?;
-    let index = index_in(kind, &map, &layout, vectors, query.len())?;
+    let index = index_in(kind, &map, &layout, vectors)?;
     black_box(index.search(query, k, DEFAULT_EF));
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
@@ -288,9 +287,8 @@ fn index_in<'a>(
     map: &'a Map,
     layout: &Layout,
     vectors: Vectors<'a>,
-    dim: usize,
 ) -> Result<Box<dyn PatchIndex + 'a>, EvalError> {
-    (kind.open)(layout, map, vectors, dim)
+    (kind.open)(layout, map, vectors)
         .map_err(|source| EvalError::Format { path: map.path().to_owned(), source })
 }
 

@@ -13,7 +13,7 @@ use super::EvalError;
 use crate::collection::Collection;
 use crate::core::drawn;
 use crate::exchange::VectorFile;
-use crate::index::{RowKind, Vectors};
+use crate::index::{RowKind, Rows, Vectors};
 use crate::metric::{METRICS, Metric};
 use crate::query::comparable;
 
@@ -51,6 +51,7 @@ pub struct LoadOptions<'a> {
 pub struct AnnData {
     base: StoredRows,
     queries: Vec<f32>,
+    metric: Metric,
     /// What they are.
     pub about: DataReport,
 }
@@ -118,7 +119,7 @@ impl AnnData {
                 }
             }
         })?;
-        let rows = base.vectors().len(dim);
+        let rows = Vectors { rows: base.rows(), dim, metric }.len();
         if rows == 0 {
             return Err(EvalError::NothingLeft { path: path.to_owned() });
         }
@@ -135,12 +136,12 @@ impl AnnData {
             },
             equal_left_out,
         };
-        Ok(Self { base, queries, about })
+        Ok(Self { base, queries, metric, about })
     }
 
     /// The vectors that are searched.
     pub fn base(&self) -> Vectors<'_> {
-        self.base.vectors()
+        Vectors { rows: self.base.rows(), dim: self.about.dim, metric: self.metric }
     }
 
     /// The queries, rows of as many numbers, comparable with the vectors.
@@ -182,11 +183,11 @@ impl StoredRows {
         }
     }
 
-    fn vectors(&self) -> Vectors<'_> {
+    fn rows(&self) -> Rows<'_> {
         match self {
-            Self::F32(rows) => Vectors::F32(rows),
-            Self::F16(rows) => Vectors::F16(rows),
-            Self::I8(rows, scales) => Vectors::I8(rows, scales),
+            Self::F32(rows) => Rows::F32(rows),
+            Self::F16(rows) => Rows::F16(rows),
+            Self::I8(rows, scales) => Rows::I8(rows, scales),
         }
     }
 }
@@ -274,7 +275,7 @@ impl Source {
                 let mut first = 0;
                 for LiveRows { segment, rows } in live {
                     let mut numbers = vec![0.0; rows.len() * dim];
-                    collection.segments()[*segment].vectors().widen(dim, rows.start, &mut numbers);
+                    collection.segments()[*segment].vectors().widen(rows.start, &mut numbers);
                     take(first, &numbers);
                     first += rows.len();
                 }
@@ -346,7 +347,7 @@ mod tests {
         let rows: Vec<f32> = (0..200u8).flat_map(|row| [f32::from(row / 2), 1.0, 2.0]).collect();
         let path = written(folder.path(), &rows, 3);
         let data = AnnData::load(&path, &options(20)).unwrap();
-        let Vectors::F16(base) = data.base() else { panic!("half precision is the default") };
+        let Rows::F16(base) = data.base().rows else { panic!("half precision is the default") };
         let first = |row: &[f32]| row[0] as u32;
         let asked: HashSet<u32> = data.queries().chunks(3).map(first).collect();
         assert!(base.chunks(3).all(|row| !asked.contains(&(row[0].to_f32() as u32))));
@@ -374,7 +375,7 @@ mod tests {
         let path = written(folder.path(), &rows, 3);
         let kind = RowKind::named("f32");
         let data = AnnData::load(&path, &LoadOptions { metric: None, rows: kind, ..options(4) }).unwrap();
-        let Vectors::F32(base) = data.base() else { panic!("f32 was asked for") };
+        let Rows::F32(base) = data.base().rows else { panic!("f32 was asked for") };
         for row in base.chunks(3).chain(data.queries().chunks(3)) {
             let norm: f32 = row.iter().map(|v| v * v).sum();
             assert!((norm - 1.0).abs() < 1e-6, "{row:?}");

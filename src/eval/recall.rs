@@ -25,28 +25,21 @@ impl TieRule {
 pub struct Truth<'a> {
     vectors: Vectors<'a>,
     queries: &'a [f32],
-    dim: usize,
     /// Best first, as many for each query.
     neighbours: Vec<Vec<Neighbour>>,
 }
 
 impl<'a> Truth<'a> {
-    /// The `k` best of `vectors` for each of `queries`, rows of `dim` numbers, by the exact index. `found` is told of
+    /// The `k` best of `vectors` for each of `queries` by the exact index. `found` is told of
     /// queries as they are answered.
-    pub fn of(
-        vectors: Vectors<'a>,
-        queries: &'a [f32],
-        dim: usize,
-        k: usize,
-        found: &mut dyn FnMut(usize),
-    ) -> Self {
-        let exact = ExactIndex { vectors, dim };
+    pub fn of(vectors: Vectors<'a>, queries: &'a [f32], k: usize, found: &mut dyn FnMut(usize)) -> Self {
+        let (exact, dim) = (ExactIndex { vectors }, vectors.dim);
         let mut neighbours = Vec::with_capacity(queries.len() / dim);
         for batch in queries.chunks(BATCH_QUERIES * dim) {
             neighbours.extend(exact.search_many(batch, k, DEFAULT_EF));
             found(neighbours.len());
         }
-        Self { vectors, queries, dim, neighbours }
+        Self { vectors, queries, neighbours }
     }
 
     /// Mean recall of `answers` to the first so many queries, by each of `rules`. Similarities are computed anew: what an
@@ -59,7 +52,7 @@ impl<'a> Truth<'a> {
         let recalls: Vec<[f64; RULES]> = answers
             .par_iter()
             .zip(&self.neighbours)
-            .zip(self.queries.par_chunks_exact(self.dim))
+            .zip(self.queries.par_chunks_exact(self.vectors.dim))
             .map(|((found, truth), query)| {
                 let found: Vec<Neighbour> = found.iter().map(|found| self.scored(query, found.row)).collect();
                 rules.map(|rule| recall(&found, truth, rule))
@@ -93,6 +86,8 @@ fn recall(found: &[Neighbour], truth: &[Neighbour], rule: TieRule) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Rows;
+    use crate::metric::Metric;
 
     fn neighbours(of: &[(f32, u64)]) -> Vec<Neighbour> {
         of.iter().map(|&(similarity, row)| Neighbour { similarity, row }).collect()
@@ -125,7 +120,12 @@ mod tests {
     fn an_answer_is_judged_by_the_vectors_and_not_by_what_it_says() {
         let rows = [1.0, 0.0, 0.0, 1.0, 0.6, 0.8, 0.8, 0.6f32];
         let queries = [1.0, 0.0, 0.0, 1.0f32];
-        let truth = Truth::of(Vectors::F32(&rows), &queries, 2, 2, &mut |_| ());
+        let truth = Truth::of(
+            Vectors { rows: Rows::F32(&rows), dim: 2, metric: Metric::DOT },
+            &queries,
+            2,
+            &mut |_| (),
+        );
         let right = vec![neighbours(&[(0.0, 0), (0.0, 3)]), neighbours(&[(0.0, 1), (0.0, 2)])];
         assert_eq!(truth.recall(&right, [TieRule::BIG_ANN]), [1.0]);
         let boasting = vec![neighbours(&[(9.0, 0), (9.0, 1)]), neighbours(&[(9.0, 0), (9.0, 3)])];

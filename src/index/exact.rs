@@ -3,6 +3,7 @@
 //! alone would score it. Blocks are fixed and the order of neighbours is total, so results do not depend on the number of
 //! threads.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
 use super::{Neighbour, PatchIndex, TopK, Vectors};
-use crate::metric::Kernels;
+use crate::metric::{Comparison, Kernels};
 
 /// Rows between which the work may be divided.
 const TASK_ROWS: usize = 4096;
@@ -34,20 +35,17 @@ const SPARE_NEIGHBOURS: usize = 8;
 pub struct ExactIndex<'a> {
     /// The vectors.
     pub vectors: Vectors<'a>,
-    /// Numbers in a vector.
-    pub dim: usize,
 }
 
 impl PatchIndex for ExactIndex<'_> {
     fn search(&self, query: &[f32], k: usize, _: usize) -> Vec<Neighbour> {
-        assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
-        let all = 0..self.vectors.len(self.dim);
+        let all = 0..self.vectors.len();
         let best = self.search_rows(query, std::slice::from_ref(&all), k);
         best.into_iter().next().unwrap_or_default()
     }
 
     fn search_many(&self, queries: &[f32], k: usize, _: usize) -> Vec<Vec<Neighbour>> {
-        let all = 0..self.vectors.len(self.dim);
+        let all = 0..self.vectors.len();
         self.search_rows(queries, std::slice::from_ref(&all), k)
     }
 
@@ -64,9 +62,9 @@ impl ExactIndex<'_> {
     /// For each of `queries` (rows of `dim` numbers) its `k` best of `rows`, as a search gives them. A block of rows is
     /// read once for all queries.
     pub fn search_rows(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
-        let few = queries.len() < LEAST_PRODUCT_QUERIES * self.dim;
+        let few = queries.len() < LEAST_PRODUCT_QUERIES * self.vectors.dim;
         queries
-            .chunks(PRODUCT_QUERIES * self.dim)
+            .chunks(PRODUCT_QUERIES * self.vectors.dim)
             .flat_map(|queries| match few {
                 true => self.best(queries, rows, k, |task, best| self.scan_each(queries, task, best)),
                 false => self.search_product(queries, rows, k),
@@ -74,9 +72,37 @@ impl ExactIndex<'_> {
             .collect()
     }
 
+    /// For each of `queries` all of `rows` that are at least so similar, best first, of equal ones the lower row first: a radius
+    /// search.
+    pub fn search_within(&self, queries: &[f32], rows: &[Range<usize>], least: f32) -> Vec<Vec<Neighbour>> {
+        let within = |task: Range<usize>| -> Vec<Vec<Neighbour>> {
+            let mut found = vec![Vec::new(); queries.len() / self.vectors.dim];
+            for block in blocks(task, self.block_rows().min(BLOCK_ROWS)) {
+                for (found, query) in found.iter_mut().zip(queries.chunks_exact(self.vectors.dim)) {
+                    let mut scores = [0.0f32; BLOCK_ROWS];
+                    let scores = &mut scores[..block.len()];
+                    self.vectors.score(query, block.start, scores);
+                    let scored = (block.start as u64..).zip(scores.iter());
+                    let scored = scored.map(|(row, &similarity)| Neighbour { similarity, row });
+                    found.extend(scored.filter(|neighbour| neighbour.similarity >= least));
+                }
+            }
+            found
+        };
+        let joined = |mut a: Vec<Vec<Neighbour>>, b: Vec<Vec<Neighbour>>| {
+            a.iter_mut().zip(b).for_each(|(a, b)| a.extend(b));
+            a
+        };
+        let none = || vec![Vec::new(); queries.len() / self.vectors.dim];
+        let mut found = tasks(rows).into_par_iter().map(within).reduce(none, joined);
+        found.par_iter_mut().for_each(|found| found.sort_unstable_by(Neighbour::order));
+        found
+    }
+
     fn search_product(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
         let wanted = k.saturating_add(SPARE_NEIGHBOURS);
-        let found = self.best(queries, rows, wanted, |task, best| self.multiply(queries, task, best));
+        let factors = Factors::of(queries, self.vectors);
+        let found = self.best(queries, rows, wanted, |task, best| self.multiply(&factors, task, best));
         let scored = |(query, found): (&[f32], Vec<Neighbour>)| {
             let mut best = TopK::new(k);
             for Neighbour { row, .. } in found {
@@ -86,7 +112,7 @@ impl ExactIndex<'_> {
             }
             best.into_vec()
         };
-        queries.par_chunks_exact(self.dim).zip(found).map(scored).collect()
+        queries.par_chunks_exact(self.vectors.dim).zip(found).map(scored).collect()
     }
 
     /// The best `k` of `rows` for each query, as `see` finds them task by task.
@@ -97,7 +123,7 @@ impl ExactIndex<'_> {
         k: usize,
         see: impl Fn(Range<usize>, &mut [TopK]) + Sync,
     ) -> Vec<Vec<Neighbour>> {
-        let none = || vec![TopK::new(k); queries.len() / self.dim];
+        let none = || vec![TopK::new(k); queries.len() / self.vectors.dim];
         let seen = |mut best: Vec<TopK>, task: Range<usize>| {
             see(task, &mut best);
             best
@@ -114,22 +140,20 @@ impl ExactIndex<'_> {
     fn scan_each(&self, queries: &[f32], rows: Range<usize>, best: &mut [TopK]) {
         let block_rows = if best.len() == 1 { TASK_ROWS } else { self.block_rows() };
         for block in blocks(rows, block_rows) {
-            for (best, query) in best.iter_mut().zip(queries.chunks_exact(self.dim)) {
+            for (best, query) in best.iter_mut().zip(queries.chunks_exact(self.vectors.dim)) {
                 self.scan(query, block.clone(), best);
             }
         }
     }
 
     /// The same by a matrix product.
-    fn multiply(&self, queries: &[f32], rows: Range<usize>, best: &mut [TopK]) {
-        let (dim, count) = (self.dim, queries.len() / self.dim);
-        let block_rows = self.block_rows();
+    fn multiply(&self, factors: &Factors<'_>, rows: Range<usize>, best: &mut [TopK]) {
+        let (dim, count, block_rows) = (self.vectors.dim, best.len(), self.block_rows());
         let mut wide = vec![0.0f32; block_rows * dim];
         let mut scores = vec![0.0f32; block_rows * count];
         for block in blocks(rows, block_rows) {
             let scores = &mut scores[..block.len() * count];
-            self.vectors.widen(dim, block.start, &mut wide[..block.len() * dim]);
-            (Kernels::best().products)(queries, &wide[..block.len() * dim], dim, scores);
+            factors.compare(self.vectors, block.start, &mut wide[..block.len() * dim], scores);
             for (best, scores) in best.iter_mut().zip(scores.chunks_exact(block.len())) {
                 best.push_all(block.start as u64, scores);
             }
@@ -138,7 +162,7 @@ impl ExactIndex<'_> {
 
     /// Rows of a block that several queries are compared with.
     fn block_rows(&self) -> usize {
-        (BLOCK_NUMBERS / self.dim).clamp(16, TASK_ROWS)
+        (BLOCK_NUMBERS / self.vectors.dim).clamp(16, TASK_ROWS)
     }
 
     /// Adds the best of `rows` to `best`.
@@ -165,48 +189,110 @@ fn blocks(rows: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> 
 
 /// Similarities of `tokens` (rows of `dim` numbers) with stored rows `first..first + count`: `tokens`×`count`,
 /// row-major.
-pub fn similarities(
-    tokens: &[f32],
-    vectors: Vectors<'_>,
-    dim: usize,
-    first: usize,
-    count: usize,
-) -> Array2<f32> {
-    let mut rows = vec![0.0f32; count * dim];
-    vectors.widen(dim, first, &mut rows);
-    let mut out = Array2::zeros((tokens.len() / dim, count));
-    (Kernels::best().products)(
-        tokens,
-        &rows,
-        dim,
-        out.as_slice_mut().expect("invariant: new arrays are contiguous"),
-    );
+pub fn similarities(tokens: &[f32], vectors: Vectors<'_>, first: usize, count: usize) -> Array2<f32> {
+    let mut wide = vec![0.0f32; count * vectors.dim];
+    let mut out = Array2::zeros((tokens.len() / vectors.dim, count));
+    let scores = out.as_slice_mut().expect("invariant: new arrays are contiguous");
+    Factors::of(tokens, vectors).compare(vectors, first, &mut wide, scores);
     out
+}
+
+/// Queries as a matrix product takes them. Squared distances are lengths less products: both are measured from a stored
+/// vector, for far from the origin lengths are large beside the distances, and rounding would swallow those.
+struct Factors<'a> {
+    /// The queries, less `origin` where distances count.
+    queries: Cow<'a, [f32]>,
+    /// Squared length of each, where distances count.
+    lengths: Vec<f32>,
+    /// The first stored vector, where distances count.
+    origin: Vec<f32>,
+}
+
+impl<'a> Factors<'a> {
+    fn of(queries: &'a [f32], vectors: Vectors<'_>) -> Self {
+        let counted = vectors.metric.comparison == Comparison::Distance && !vectors.is_empty();
+        let mut origin = vec![0.0; if counted { vectors.dim } else { 0 }];
+        vectors.widen(0, &mut origin);
+        let mut queries = Cow::Borrowed(queries);
+        if counted {
+            subtract(queries.to_mut(), &origin);
+        }
+        let lengths = if counted { squared_lengths(&queries, vectors.dim) } else { Vec::new() };
+        Self { queries, lengths, origin }
+    }
+
+    /// Similarities with as many rows from `first` on as `wide` has room for: queries × rows, row-major.
+    fn compare(&self, vectors: Vectors<'_>, first: usize, wide: &mut [f32], scores: &mut [f32]) {
+        vectors.widen(first, wide);
+        if !self.origin.is_empty() {
+            subtract(wide, &self.origin);
+        }
+        (Kernels::best().products)(&self.queries, wide, vectors.dim, scores);
+        if !self.origin.is_empty() {
+            let rows = squared_lengths(wide, vectors.dim);
+            for (scores, query) in scores.chunks_exact_mut(rows.len().max(1)).zip(&self.lengths) {
+                let distance = |product: f32, row: f32| (query + row - 2.0 * product).max(0.0);
+                scores.iter_mut().zip(&rows).for_each(|(score, row)| *score = -distance(*score, *row));
+            }
+        }
+    }
+}
+
+fn subtract(rows: &mut [f32], origin: &[f32]) {
+    for row in rows.chunks_exact_mut(origin.len()) {
+        row.iter_mut().zip(origin).for_each(|(v, origin)| *v -= origin);
+    }
+}
+
+fn squared_lengths(rows: &[f32], dim: usize) -> Vec<f32> {
+    rows.chunks_exact(dim).map(|row| row.iter().map(|v| v * v).sum()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Rows;
+    use crate::metric::{METRICS, Metric};
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn many_queries_find_in_some_rows_what_each_finds_among_them(
             values in proptest::collection::vec(-4i8..4, 4..400), cut in 0usize..50, gap in 0usize..50, k in 0usize..12,
+            metric in proptest::sample::select(&METRICS[..]),
         ) {
             let rows: Vec<f32> = values[..values.len() / 4 * 4].iter().map(|&v| f32::from(v)).collect();
-            let index = ExactIndex { vectors: Vectors::F32(&rows), dim: 4 };
+            let index = ExactIndex { vectors: Vectors { rows: Rows::F32(&rows), dim: 4, metric } };
             let count = rows.len() / 4;
             let (cut, after) = (cut.min(count), (cut + gap).min(count));
             let queries = [1.0, -0.5, 0.25, 2.0, -1.0, 0.0, 3.0, 0.5];
-            let found = index.search_rows(&queries, &[0..cut, after..count], k);
+            let ranges = [0..cut, after..count];
+            let found = index.search_rows(&queries, &ranges, k);
+            // Again with so many that they are multiplied.
+            let many = index.search_rows(&queries.repeat(4), &ranges, k);
+            prop_assert_eq!(&many[2..4], &found[..]);
             for (query, found) in queries.chunks_exact(4).zip(found) {
                 let inside = |found: &Neighbour| !(cut..after).contains(&(found.row as usize));
                 let mut expected = index.search(query, count, 0);
                 expected.retain(inside);
+                let least = expected.get(k).map_or(f32::MIN, |last| last.similarity);
+                let within = index.search_within(query, &ranges, least).remove(0);
+                prop_assert!(expected.starts_with(&within));
+                prop_assert!(expected[within.len()..].iter().all(|missed| missed.similarity < least));
                 expected.truncate(k);
                 prop_assert_eq!(found, expected);
             }
+        }
+    }
+
+    #[test]
+    fn distances_far_from_the_origin_are_told_apart() {
+        let rows: Vec<f32> = (0..400u32).flat_map(|row| [4000.0 + row as f32 / 64.0, -9000.0]).collect();
+        let index = ExactIndex { vectors: Vectors { rows: Rows::F32(&rows), dim: 2, metric: Metric::L2 } };
+        let queries: Vec<f32> = (0..20).flat_map(|query| [4000.1 + query as f32 / 8.0, -9000.0]).collect();
+        let found = index.search_many(&queries, 3, 0);
+        for (query, found) in queries.chunks_exact(2).zip(found) {
+            assert_eq!(found, index.search(query, 3, 0));
         }
     }
 }

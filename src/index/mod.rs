@@ -13,7 +13,7 @@ pub use exact::{ExactIndex, similarities};
 pub use hnsw::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters, Proof, UnknownBuilder};
 use patchdex_format::{ContainerWriter, FormatError, Layout};
 pub use row_set::RowSet;
-pub use rows::{RowKind, Vectors};
+pub use rows::{RowKind, Rows, VectorLayout, Vectors};
 pub use topk::{Neighbour, TopK};
 
 /// Nodes that an approximate index keeps in view where nobody says how many.
@@ -44,34 +44,33 @@ pub struct IndexKind {
     pub name: &'static str,
     /// Whether it finds all neighbours, whatever `ef`.
     pub is_exact: bool,
-    /// Builds it over stored vectors of `dim` numbers.
-    pub build: for<'a> fn(Vectors<'a>, dim: usize, &HnswParameters) -> Box<dyn PatchIndex + 'a>,
+    /// Builds it over stored vectors.
+    pub build: for<'a> fn(Vectors<'a>, &HnswParameters) -> Box<dyn PatchIndex + 'a>,
     /// Opens what [`PatchIndex::write`] wrote, in place: the bytes of a file with its section table, and the vectors.
     pub open: Open,
 }
 
 /// The type of [`IndexKind::open`].
-pub type Open =
-    for<'a> fn(&Layout, &'a [u8], Vectors<'a>, dim: usize) -> Result<Box<dyn PatchIndex + 'a>, FormatError>;
+pub type Open = for<'a> fn(&Layout, &'a [u8], Vectors<'a>) -> Result<Box<dyn PatchIndex + 'a>, FormatError>;
 
 /// Every kind. The first is the truth that others are judged against.
 pub const INDEX_KINDS: [IndexKind; 2] = [
     IndexKind {
         name: "exact",
         is_exact: true,
-        build: |vectors, dim, _| Box::new(ExactIndex { vectors, dim }),
-        open: |_, _, vectors, dim| Ok(Box::new(ExactIndex { vectors, dim })),
+        build: |vectors, _| Box::new(ExactIndex { vectors }),
+        open: |_, _, vectors| Ok(Box::new(ExactIndex { vectors })),
     },
     IndexKind {
         name: "hnsw",
         is_exact: false,
-        build: |vectors, dim, parameters| {
-            let graph = Graph::build(vectors, dim, parameters);
-            Box::new(HnswIndex { graph, vectors, dim })
+        build: |vectors, parameters| {
+            let graph = Graph::build(vectors, parameters);
+            Box::new(HnswIndex { graph, vectors })
         },
-        open: |layout, bytes, vectors, dim| {
-            let graph = Graph::parse(layout, bytes, dim)?;
-            Ok(Box::new(HnswIndex { graph, vectors, dim }))
+        open: |layout, bytes, vectors| {
+            let graph = Graph::parse(layout, bytes, vectors.dim, vectors.metric)?;
+            Ok(Box::new(HnswIndex { graph, vectors }))
         },
     },
 ];
@@ -88,24 +87,36 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::metric::{Comparison, METRICS, Metric};
+
+    fn vectors(rows: &[f32], metric: Metric) -> Vectors<'_> {
+        Vectors { rows: Rows::F32(rows), dim: 4, metric }
+    }
 
     proptest! {
         #[test]
         fn every_kind_finds_what_sorting_finds(
             values in proptest::collection::vec(-4i8..4, 4..400), k in 0usize..12,
+            metric in proptest::sample::select(&METRICS[..]),
         ) {
             let rows: Vec<f32> = values[..values.len() / 4 * 4].iter().map(|&v| f32::from(v)).collect();
             let query = [1.0, -0.5, 0.25, 2.0];
             let expected_rows = rows.len() / 4;
             let mut expected: Vec<(f32, u64)> = rows
                 .chunks_exact(4)
-                .map(|row| row.iter().zip(query).map(|(a, b)| a * b).sum())
+                .map(|row| {
+                    let pairs = row.iter().zip(query);
+                    match metric.comparison {
+                        Comparison::Product => pairs.map(|(a, b)| a * b).sum(),
+                        Comparison::Distance => -pairs.map(|(a, b)| (a - b).powi(2)).sum::<f32>(),
+                    }
+                })
                 .zip(0u64..)
                 .collect();
             expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             expected.truncate(k);
             for kind in &INDEX_KINDS {
-                let index = (kind.build)(Vectors::F32(&rows), 4, &HnswParameters::default());
+                let index = (kind.build)(vectors(&rows, metric), &HnswParameters::default());
                 // With every row in view no kind may miss one.
                 let found = index.search(&query, k, expected_rows);
                 let many = index.search_many(&query, k, expected_rows);
@@ -119,16 +130,17 @@ mod tests {
     #[test]
     fn every_kind_answers_from_its_file_as_it_did_before() {
         let rows: Vec<f32> = (0..4000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as f32).collect();
-        let (vectors, query) = (Vectors::F32(&rows), [0.3, -0.7, 0.2, 0.1]);
-        for kind in &INDEX_KINDS {
-            let built = (kind.build)(vectors, 4, &HnswParameters::default());
+        let query = [0.3, -0.7, 0.2, 0.1];
+        for (kind, metric) in INDEX_KINDS.iter().flat_map(|kind| METRICS.map(|metric| (kind, metric))) {
+            let vectors = vectors(&rows, metric);
+            let built = (kind.build)(vectors, &HnswParameters::default());
             let mut bytes = Vec::new();
             let mut writer = ContainerWriter::new(&mut bytes as &mut dyn Write, "a", "test").unwrap();
             built.write(&mut writer).unwrap();
             writer.finish().unwrap();
             let aligned: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
             let bytes: &[u8] = &bytemuck::cast_slice(&aligned)[..bytes.len()];
-            let opened = (kind.open)(&Layout::parse(bytes, "a").unwrap(), bytes, vectors, 4).unwrap();
+            let opened = (kind.open)(&Layout::parse(bytes, "a").unwrap(), bytes, vectors).unwrap();
             let answers = [&built, &opened].map(|index| index.search(&query, 9, DEFAULT_EF));
             assert_eq!(answers[0], answers[1], "{}", kind.name);
             assert_eq!(opened.size_bytes(), built.size_bytes(), "{}", kind.name);
@@ -143,7 +155,7 @@ mod tests {
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| {
-                    let index = (kind.build)(Vectors::F32(&rows), 4, &HnswParameters::default());
+                    let index = (kind.build)(vectors(&rows, Metric::L2), &HnswParameters::default());
                     index.search(&[0.3, -0.7, 0.2, 0.1], 25, 50)
                 })
             };

@@ -4,8 +4,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use patchdex_format::Element;
 
-use crate::metric::Kernels;
 use crate::metric::kernels::prefetch;
+use crate::metric::{Comparison, Kernels, Metric};
 
 /// Element kinds that vectors can be stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,20 @@ impl RowKind {
     }
 }
 
-/// Stored vectors, in place.
+/// How vectors are stored, and what they mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VectorLayout {
+    /// Element kind of their rows.
+    pub kind: RowKind,
+    /// Numbers in a vector.
+    pub dim: usize,
+    /// How they are compared.
+    pub metric: Metric,
+}
+
+/// Numbers of stored vectors, row by row, in place.
 #[derive(Clone, Copy)]
-pub enum Vectors<'a> {
+pub enum Rows<'a> {
     /// Single precision.
     F32(&'a [f32]),
     /// Half precision.
@@ -72,30 +83,50 @@ pub enum Vectors<'a> {
     I8(&'a [i8], &'a [f32]),
 }
 
+/// Stored vectors.
+#[derive(Clone, Copy)]
+pub struct Vectors<'a> {
+    /// Their numbers.
+    pub rows: Rows<'a>,
+    /// Numbers in a vector.
+    pub dim: usize,
+    /// How they are compared.
+    pub metric: Metric,
+}
+
 impl Vectors<'_> {
     /// Similarities of `query` with rows `first..first + scores.len()`.
     pub fn score(&self, query: &[f32], first: usize, scores: &mut [f32]) {
-        let dim = query.len();
-        let range = first * dim..(first + scores.len()) * dim;
+        assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
+        let of = first..first + scores.len();
+        let range = first * self.dim..of.end * self.dim;
         let kernels = Kernels::best();
-        match self {
-            Vectors::F32(rows) => (kernels.dot_f32)(query, &rows[range], scores),
-            Vectors::F16(rows) => (kernels.dot_f16)(query, &rows[range], scores),
-            Vectors::I8(rows, scales) => {
+        match (self.metric.comparison, self.rows) {
+            (Comparison::Product, Rows::F32(rows)) => (kernels.dot_f32)(query, &rows[range], scores),
+            (Comparison::Product, Rows::F16(rows)) => (kernels.dot_f16)(query, &rows[range], scores),
+            (Comparison::Product, Rows::I8(rows, scales)) => {
                 (kernels.dot_i8)(query, &rows[range], scores);
-                let scales = &scales[first..first + scores.len()];
-                scores.iter_mut().zip(scales).for_each(|(score, scale)| *score *= scale);
+                scores.iter_mut().zip(&scales[of]).for_each(|(score, scale)| *score *= scale);
             }
+            (Comparison::Distance, Rows::F32(rows)) => (kernels.l2_f32)(query, &rows[range], scores),
+            (Comparison::Distance, Rows::F16(rows)) => (kernels.l2_f16)(query, &rows[range], scores),
+            (Comparison::Distance, Rows::I8(rows, scales)) => {
+                (kernels.l2_i8)(query, &rows[range], &scales[of], scores);
+            }
+        }
+        if self.metric.comparison == Comparison::Distance {
+            scores.iter_mut().for_each(|score| *score = -*score);
         }
     }
 
     /// Rows `first..` as single precision, as many as fill `out`.
-    pub fn widen(&self, dim: usize, first: usize, out: &mut [f32]) {
+    pub fn widen(&self, first: usize, out: &mut [f32]) {
+        let dim = self.dim;
         let range = first * dim..first * dim + out.len();
-        match self {
-            Vectors::F32(rows) => out.copy_from_slice(&rows[range]),
-            Vectors::F16(rows) => (Kernels::best().widen_f16)(&rows[range], out),
-            Vectors::I8(rows, scales) => {
+        match self.rows {
+            Rows::F32(rows) => out.copy_from_slice(&rows[range]),
+            Rows::F16(rows) => (Kernels::best().widen_f16)(&rows[range], out),
+            Rows::I8(rows, scales) => {
                 let rows = rows[range].chunks_exact(dim).zip(out.chunks_exact_mut(dim));
                 for ((row, out), scale) in rows.zip(&scales[first..]) {
                     row.iter().zip(out).for_each(|(&v, out)| *out = f32::from(v) * scale);
@@ -105,28 +136,35 @@ impl Vectors<'_> {
     }
 
     /// Asks for a row, to be scored soon.
-    pub fn prefetch(&self, dim: usize, row: usize) {
-        let range = row * dim..(row + 1) * dim;
-        match self {
-            Vectors::F32(rows) => prefetch(&rows[range]),
-            Vectors::F16(rows) => prefetch(&rows[range]),
-            Vectors::I8(rows, _) => prefetch(&rows[range]),
+    pub fn prefetch(&self, row: usize) {
+        let range = row * self.dim..(row + 1) * self.dim;
+        match self.rows {
+            Rows::F32(rows) => prefetch(&rows[range]),
+            Rows::F16(rows) => prefetch(&rows[range]),
+            Rows::I8(rows, _) => prefetch(&rows[range]),
         }
     }
 
-    /// Number of rows of `dim` numbers.
-    pub fn len(&self, dim: usize) -> usize {
-        match self {
-            Vectors::F32(rows) => rows.len() / dim,
-            Vectors::F16(rows) => rows.len() / dim,
-            Vectors::I8(rows, _) => rows.len() / dim,
-        }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        let numbers = match self.rows {
+            Rows::F32(rows) => rows.len(),
+            Rows::F16(rows) => rows.len(),
+            Rows::I8(rows, _) => rows.len(),
+        };
+        numbers / self.dim
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::METRICS;
 
     #[test]
     fn every_kind_gives_back_about_what_was_stored() {
@@ -138,24 +176,31 @@ mod tests {
             let aligned: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             let bytes: &[u8] = &bytemuck::cast_slice(&aligned)[..bytes.len()];
             let halves: Vec<f16>;
-            let vectors = match kind.element {
+            let stored = match kind.element {
                 Element::F16 => {
                     halves = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
-                    Vectors::F16(&halves)
+                    Rows::F16(&halves)
                 }
-                Element::I8 => Vectors::I8(bytemuck::cast_slice(bytes), &scales),
-                _ => Vectors::F32(bytemuck::cast_slice(bytes)),
+                Element::I8 => Rows::I8(bytemuck::cast_slice(bytes), &scales),
+                _ => Rows::F32(bytemuck::cast_slice(bytes)),
             };
-            assert_eq!(vectors.len(dim), 5);
-            let mut wide = vec![0.0; dim * 2];
-            vectors.widen(dim, 3, &mut wide);
-            for (a, b) in wide.iter().zip(&rows[3 * dim..]) {
-                assert!((a - b).abs() < 0.005, "{}: {a} {b}", kind.name);
+            for metric in METRICS {
+                let vectors = Vectors { rows: stored, dim, metric };
+                assert_eq!(vectors.len(), 5);
+                let mut wide = vec![0.0; dim * 2];
+                vectors.widen(3, &mut wide);
+                for (a, b) in wide.iter().zip(&rows[3 * dim..]) {
+                    assert!((a - b).abs() < 0.005, "{}: {a} {b}", kind.name);
+                }
+                let mut scores = [0.0; 2];
+                vectors.score(&rows[..dim], 3, &mut scores);
+                let pairs = rows[..dim].iter().zip(&rows[3 * dim..]);
+                let expected: f32 = match metric.comparison {
+                    Comparison::Product => pairs.map(|(a, b)| a * b).sum(),
+                    Comparison::Distance => -pairs.map(|(a, b)| (a - b).powi(2)).sum::<f32>(),
+                };
+                assert!((scores[0] - expected).abs() < 0.05, "{} {}", kind.name, metric.name);
             }
-            let mut scores = [0.0; 2];
-            vectors.score(&rows[..dim], 3, &mut scores);
-            let expected: f32 = rows[..dim].iter().zip(&rows[3 * dim..]).map(|(a, b)| a * b).sum();
-            assert!((scores[0] - expected).abs() < 0.05, "{}", kind.name);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The best k of a stream of scores. Higher similarity first, then the lower row.
 
+use std::cmp::Ordering;
+
 /// Scores that are compared with the bar at a time.
 const LANES: usize = 32;
 
@@ -15,7 +17,12 @@ pub struct Neighbour {
 impl Neighbour {
     /// Whether `self` comes before `other` in an answer.
     fn precedes(&self, other: &Neighbour) -> bool {
-        self.similarity.total_cmp(&other.similarity).then(other.row.cmp(&self.row)).is_gt()
+        self.order(other).is_lt()
+    }
+
+    /// The order of an answer.
+    pub(super) fn order(&self, other: &Neighbour) -> Ordering {
+        other.similarity.total_cmp(&self.similarity).then(self.row.cmp(&other.row))
     }
 }
 

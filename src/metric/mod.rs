@@ -1,5 +1,6 @@
 //! Similarities and the kernels that compute them. A metric says how vectors are made comparable before they are
-//! stored; the kernels are dot products over stored rows, one set per instruction set, chosen once per process.
+//! stored, and how they are compared; the kernels compare a query with stored rows, one set per instruction set, chosen
+//! once per process.
 
 pub mod kernels;
 
@@ -12,13 +13,30 @@ pub struct Metric {
     pub name: &'static str,
     /// Whether vectors are scaled to unit length before they are stored or asked for.
     pub normalise: bool,
+    /// What of two vectors counts.
+    pub comparison: Comparison,
+}
+
+/// What of two vectors counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Their inner product.
+    Product,
+    /// The negative of their squared Euclidean distance.
+    Distance,
 }
 
 /// Every metric. The first is the default.
-pub const METRICS: [Metric; 2] =
-    [Metric { name: "cosine", normalise: true }, Metric { name: "dot", normalise: false }];
+pub const METRICS: [Metric; 3] = [Metric::COSINE, Metric::DOT, Metric::L2];
 
 impl Metric {
+    /// The cosine of the angle between two vectors.
+    pub const COSINE: Metric = Metric { name: "cosine", normalise: true, comparison: Comparison::Product };
+    /// The inner product, of vectors of any length: long ones are similar to many.
+    pub const DOT: Metric = Metric { name: "dot", normalise: false, comparison: Comparison::Product };
+    /// The negative squared Euclidean distance: 0 for equal vectors.
+    pub const L2: Metric = Metric { name: "l2", normalise: false, comparison: Comparison::Distance };
+
     /// The metric called `name`.
     pub fn named(name: &str) -> Option<Metric> {
         METRICS.into_iter().find(|metric| metric.name == name)

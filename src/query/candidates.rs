@@ -107,8 +107,7 @@ fn lent<T>(asked: usize, others: Vec<T>) -> impl Iterator<Item = T> {
 fn best_in_image(segment: &Segment, image: &ImageView<'_>, tokens: &QueryTokens) -> Vec<f32> {
     let mut best = vec![f32::NEG_INFINITY; tokens.len()];
     for view in image.views() {
-        let scores =
-            similarities(&tokens.vectors, segment.vectors(), tokens.dim, view.first_patch, view.grid.len());
+        let scores = similarities(&tokens.vectors, segment.vectors(), view.first_patch, view.grid.len());
         for (best, row) in best.iter_mut().zip(scores.rows()) {
             *best = row.iter().copied().fold(*best, f32::max);
         }

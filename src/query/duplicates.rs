@@ -60,7 +60,6 @@ fn nearly_equal(a: &Found<'_>, b: &Found<'_>) -> bool {
 /// The patches of a view of a whole image.
 struct Patches<'a> {
     vectors: Vectors<'a>,
-    dim: usize,
     first: usize,
     grid: Grid,
 }
@@ -69,19 +68,18 @@ impl<'a> Patches<'a> {
     /// The first view of an image shows all of it.
     fn of(found: &Found<'a>) -> Option<Self> {
         let view = found.image.views().next()?;
-        let (vectors, dim) = (found.segment.vectors(), found.segment.dim());
-        Some(Self { vectors, dim, first: view.first_patch, grid: view.grid })
+        Some(Self { vectors: found.segment.vectors(), first: view.first_patch, grid: view.grid })
     }
 
     /// Whether `other` shows the same at every place.
     fn nearly_equal(&self, other: &Self) -> bool {
         let pairs = same_places(&self.grid, &other.grid);
         let needed = NEARLY_EQUAL * pairs.len() as f32;
-        let (mut own, mut its) = (vec![0.0; self.dim], vec![0.0; other.dim]);
+        let (mut own, mut its) = (vec![0.0; self.vectors.dim], vec![0.0; other.vectors.dim]);
         let (mut sum, mut cosines) = (0.0, Vec::with_capacity(pairs.len()));
         for (at, (a, b)) in pairs.iter().enumerate() {
-            self.vectors.widen(self.dim, self.first + a, &mut own);
-            other.vectors.widen(other.dim, other.first + b, &mut its);
+            self.vectors.widen(self.first + a, &mut own);
+            other.vectors.widen(other.first + b, &mut its);
             let cosine = cosine(&own, &its);
             sum += cosine;
             cosines.push(cosine);
@@ -123,6 +121,8 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use crate::index::Rows;
+    use crate::metric::Metric;
     use proptest::prelude::*;
 
     use super::*;
@@ -150,12 +150,14 @@ mod tests {
         }
     }
 
+    fn pairs(rows: &[f32]) -> Vectors<'_> {
+        Vectors { rows: Rows::F32(rows), dim: 2, metric: Metric::COSINE }
+    }
+
     /// Whether images are nearly equal that have the given cosines, place by place, in one row of patches.
     fn equal(cosines: &[f32]) -> bool {
-        let patches = |vectors| {
-            let (dim, first, grid) = (2, 0, grid(1, cosines.len() as u32));
-            Patches { vectors: Vectors::F32(vectors), dim, first, grid }
-        };
+        let patches =
+            |vectors| Patches { vectors: pairs(vectors), first: 0, grid: grid(1, cosines.len() as u32) };
         // Of any length: only directions count.
         let own: Vec<f32> = cosines.iter().flat_map(|_| [3.0, 0.0]).collect();
         let its: Vec<f32> =
@@ -170,7 +172,7 @@ mod tests {
         assert!(equal(&[1.0, 1.0, 1.0, 1.0, 0.5]));
         assert!(!equal(&[1.0, 1.0, 1.0, 1.0, 0.1]), "equal but for one place");
         assert!(!equal(&[f32::NAN; 10]));
-        let zeros = Patches { vectors: Vectors::F32(&[0.0; 4]), dim: 2, first: 0, grid: grid(1, 2) };
+        let zeros = Patches { vectors: pairs(&[0.0; 4]), first: 0, grid: grid(1, 2) };
         assert!(!zeros.nearly_equal(&zeros));
     }
 
@@ -180,7 +182,7 @@ mod tests {
         let with = |slips: usize| {
             let its = [[0.0, 1.0].repeat(slips), [1.0, 0.0].repeat(256 - slips)].concat();
             let grid = grid(16, 16);
-            let patches = |vectors| Patches { vectors: Vectors::F32(vectors), dim: 2, first: 0, grid };
+            let patches = |vectors| Patches { vectors: pairs(vectors), first: 0, grid };
             patches(&own).nearly_equal(&patches(&its))
         };
         assert!(with(256 / PLACES_A_SLIP) && !with(256 / PLACES_A_SLIP + 1));

@@ -175,27 +175,54 @@ impl<'a> VectorSearch<'a> {
     /// # Errors
     /// Vectors of another length.
     pub fn nearest(&self, vectors: &[f32], k: usize) -> Result<Vec<Vec<Nearest>>, QueryError> {
-        let dim = self.collection.manifest().dim as usize;
-        if !vectors.len().is_multiple_of(dim) {
-            return Err(QueryError::Dimensions { expected: dim, found: vectors.len() % dim });
-        }
+        let dim = self.require_dim(vectors)?;
         Ok(vectors.chunks(BATCH_QUERIES * dim).flat_map(|batch| self.of_batch(batch, dim, k)).collect())
     }
 
+    /// All that are at least so similar to each of `vectors`, which [`comparable`] made: best first, of equal ones the lower
+    /// row first. Every vector in scope is looked at. Runs on the calling thread's rayon pool.
+    ///
+    /// # Errors
+    /// Vectors of another length.
+    pub fn within(&self, vectors: &[f32], least: f32) -> Result<Vec<Vec<Nearest>>, QueryError> {
+        let dim = self.require_dim(vectors)?;
+        Ok(self.joined(vectors.len() / dim, |exact, searched| {
+            exact.search_within(vectors, &searched.runs, least)
+        }))
+    }
+
+    fn require_dim(&self, vectors: &[f32]) -> Result<usize, QueryError> {
+        let dim = self.collection.manifest().dim as usize;
+        match vectors.len() % dim {
+            0 => Ok(dim),
+            found => Err(QueryError::Dimensions { expected: dim, found }),
+        }
+    }
+
     fn of_batch(&self, batch: &[f32], dim: usize, k: usize) -> Vec<Vec<Nearest>> {
-        let mut found: Vec<Vec<Nearest>> = vec![Vec::new(); batch.len() / dim];
+        let mut found = self.joined(batch.len() / dim, |exact, searched| match &searched.graph {
+            Some(walk) => batch.par_chunks_exact(dim).map(|query| walk.search(query, k)).collect(),
+            None => exact.search_rows(batch, &searched.runs, k),
+        });
+        found.iter_mut().for_each(|found| found.truncate(k));
+        found
+    }
+
+    /// What `search` finds for each of so many queries in each segment, best first.
+    fn joined(
+        &self,
+        queries: usize,
+        search: impl Fn(ExactIndex<'_>, &SearchedRows<'_>) -> Vec<Vec<Neighbour>>,
+    ) -> Vec<Vec<Nearest>> {
+        let mut found: Vec<Vec<Nearest>> = vec![Vec::new(); queries];
         for (segment, searched) in self.collection.segments().iter().zip(&self.segments) {
-            let best = match &searched.graph {
-                Some(walk) => batch.par_chunks_exact(dim).map(|query| walk.search(query, k)).collect(),
-                None => ExactIndex { vectors: segment.vectors(), dim }.search_rows(batch, &searched.runs, k),
-            };
+            let best = search(ExactIndex { vectors: segment.vectors() }, searched);
             for (found, best) in found.iter_mut().zip(best) {
                 found.extend(best.into_iter().filter_map(|neighbour| searched.nearest(neighbour)));
             }
         }
         for found in &mut found {
             found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
-            found.truncate(k);
         }
         found
     }
@@ -265,7 +292,7 @@ impl<'a> SearchedRows<'a> {
             (Some(graph), Some(proof)) => {
                 let (ef, recall_at_10) = effort(proof, thoroughness);
                 let allowed = (rows < all).then(|| RowSet::of(&runs));
-                let index = HnswIndex { graph, vectors: segment.vectors(), dim: segment.dim() };
+                let index = HnswIndex { graph, vectors: segment.vectors() };
                 let path =
                     SearchPath { index: "hnsw", vectors: rows, ef: Some(ef), recall_at_10, reason: None };
                 (Some(Walk { index, ef, allowed }), path)

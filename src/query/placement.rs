@@ -81,8 +81,7 @@ impl<'a> Scene<'a> {
     pub fn new(candidate: &'a Candidate<'_>, ranking: &'a Ranking<'_>, tokens: &'a QueryTokens) -> Self {
         let vectors = candidate.segment.vectors();
         let score = |view: crate::segment::PatchView| {
-            let scores =
-                similarities(&tokens.vectors, vectors, tokens.dim, view.first_patch, view.grid.len());
+            let scores = similarities(&tokens.vectors, vectors, view.first_patch, view.grid.len());
             (view.grid, scores)
         };
         Self {

@@ -11,7 +11,7 @@ use patchdex_format::{
 use super::file::{Depth, SegmentFile};
 use super::{FileRole, Listed, OpenSegmentError};
 use crate::core::{Bbox, Grid};
-use crate::index::{Graph, RowKind, Vectors};
+use crate::index::{Graph, Rows, VectorLayout, Vectors};
 use crate::storage::{Residency, StorageError};
 
 /// An open segment.
@@ -28,8 +28,7 @@ pub struct Segment {
     graph_fault: Option<OpenSegmentError>,
     /// The same, read when it is first asked for.
     table: OnceLock<MetadataTable>,
-    rows: RowKind,
-    dim: usize,
+    stored: VectorLayout,
 }
 
 /// An image of a segment.
@@ -89,13 +88,8 @@ impl Segment {
     ///
     /// # Errors
     /// Another missing file, a damaged one, or one that the manifest does not vouch for.
-    pub fn open(
-        folder: &Path,
-        entry: &SegmentEntry,
-        rows: RowKind,
-        dim: usize,
-    ) -> Result<Self, OpenSegmentError> {
-        Self::open_as(folder, entry, rows, dim, Residency::Mapped)
+    pub fn open(folder: &Path, entry: &SegmentEntry, stored: VectorLayout) -> Result<Self, OpenSegmentError> {
+        Self::open_as(folder, entry, stored, Residency::Mapped)
     }
 
     /// The same, with the vectors and the graph in memory as `residency` says.
@@ -105,8 +99,7 @@ impl Segment {
     pub fn open_as(
         folder: &Path,
         entry: &SegmentEntry,
-        rows: RowKind,
-        dim: usize,
+        stored: VectorLayout,
         residency: Residency,
     ) -> Result<Self, OpenSegmentError> {
         let open = |file: &FileEntry| SegmentFile::open(&folder.join(&file.name), file);
@@ -124,7 +117,7 @@ impl Segment {
         let raw = FileRole::Raw.entry(entry).map(&open).transpose()?;
         let metadata = FileRole::Metadata.entry(entry).map(&open).transpose()?;
         let (graph, graph_fault) = match FileRole::Graph.entry(entry).map(|file| {
-            open_searched(file).and_then(|graph| check_graph(&graph, entry.patches, dim).map(|()| graph))
+            open_searched(file).and_then(|graph| check_graph(&graph, entry.patches, stored).map(|()| graph))
         }) {
             // The graph is sound.
             Some(Err(refusal @ OpenSegmentError::Storage(StorageError::Memory { .. }))) => {
@@ -134,7 +127,7 @@ impl Segment {
             graph => (graph.and_then(Result::ok), None),
         };
         let table = OnceLock::new();
-        let segment = Self { images, vectors, raw, metadata, graph, graph_fault, table, rows, dim };
+        let segment = Self { images, vectors, raw, metadata, graph, graph_fault, table, stored };
         segment.check(entry)?;
         Ok(segment)
     }
@@ -158,7 +151,7 @@ impl Segment {
 
     /// Number of stored vectors, those of removed images among them.
     pub fn patch_count(&self) -> usize {
-        self.vectors().len(self.dim)
+        self.vectors().len()
     }
 
     /// Number of vectors that belong to an image.
@@ -173,7 +166,7 @@ impl Segment {
 
     /// Numbers in a vector.
     pub fn dim(&self) -> usize {
-        self.dim
+        self.stored.dim
     }
 
     /// Image `index`, with its row checked against the tables.
@@ -257,20 +250,24 @@ impl Segment {
     pub fn vectors(&self) -> Vectors<'_> {
         let SegmentFile { map, layout } = &self.vectors;
         const CHECKED: &str = "invariant: checked in Segment::open";
-        match self.rows.element {
-            Element::F16 => Vectors::F16(layout.slice(map, "vectors", Element::F16).expect(CHECKED)),
-            Element::I8 => Vectors::I8(
+        let rows = match self.stored.kind.element {
+            Element::F16 => Rows::F16(layout.slice(map, "vectors", Element::F16).expect(CHECKED)),
+            Element::I8 => Rows::I8(
                 layout.slice(map, "vectors", Element::I8).expect(CHECKED),
                 layout.slice(map, "scales", Element::F32).expect(CHECKED),
             ),
-            _ => Vectors::F32(layout.slice(map, "vectors", Element::F32).expect(CHECKED)),
-        }
+            _ => Rows::F32(layout.slice(map, "vectors", Element::F32).expect(CHECKED)),
+        };
+        Vectors { rows, dim: self.stored.dim, metric: self.stored.metric }
     }
 
     /// The graph over the vectors, in place; none where they are only scanned.
     pub fn graph(&self) -> Option<Graph<'_>> {
         let SegmentFile { map, layout } = self.graph.as_ref()?;
-        Some(Graph::parse(layout, map, self.dim).expect("invariant: checked in Segment::open"))
+        Some(
+            Graph::parse(layout, map, self.stored.dim, self.stored.metric)
+                .expect("invariant: checked in Segment::open"),
+        )
     }
 
     /// Why the graph that the manifest lists is not used, where it lists one that is missing or damaged.
@@ -280,11 +277,11 @@ impl Segment {
 
     /// The bytes of stored rows `first..first + count`, and their scales where they have any.
     pub fn row_bytes(&self, first: usize, count: usize) -> (&[u8], &[f32]) {
-        match self.vectors() {
-            Vectors::F32(rows) => (bytes_of(rows, self.dim, first, count), &[]),
-            Vectors::F16(rows) => (bytes_of(rows, self.dim, first, count), &[]),
-            Vectors::I8(rows, scales) => {
-                (bytes_of(rows, self.dim, first, count), &scales[first..first + count])
+        match self.vectors().rows {
+            Rows::F32(rows) => (bytes_of(rows, self.stored.dim, first, count), &[]),
+            Rows::F16(rows) => (bytes_of(rows, self.stored.dim, first, count), &[]),
+            Rows::I8(rows, scales) => {
+                (bytes_of(rows, self.stored.dim, first, count), &scales[first..first + count])
             }
         }
     }
@@ -312,8 +309,7 @@ impl Segment {
     pub fn verify(
         folder: &Path,
         entry: &SegmentEntry,
-        rows: RowKind,
-        dim: usize,
+        stored: VectorLayout,
         depth: Depth,
     ) -> Vec<OpenSegmentError> {
         let faults = |file: &FileEntry| SegmentFile::verify(&folder.join(&file.name), file, depth).err();
@@ -321,7 +317,7 @@ impl Segment {
         if !damage.is_empty() {
             return damage;
         }
-        match Self::open(folder, entry, rows, dim) {
+        match Self::open(folder, entry, stored) {
             Ok(mut segment) => {
                 let graph = segment.graph_fault.take();
                 segment.table_fault().into_iter().chain(graph).collect()
@@ -348,18 +344,18 @@ impl Segment {
     fn check(&self, entry: &SegmentEntry) -> Result<(), OpenSegmentError> {
         let SegmentFile { map, layout } = &self.vectors;
         let wrong = OpenSegmentError::in_file(map.path());
-        match self.rows.element {
+        match self.stored.kind.element {
             Element::F16 => layout.slice::<f16>(map, "vectors", Element::F16).map(|_| ()),
             Element::I8 => layout.slice::<i8>(map, "vectors", Element::I8).map(|_| ()),
             _ => layout.slice::<f32>(map, "vectors", Element::F32).map(|_| ()),
         }
         .map_err(&wrong)?;
         let section = layout.section("vectors").map_err(&wrong)?;
-        if section.cols as usize != self.dim || section.rows != entry.patches {
+        if section.cols as usize != self.stored.dim || section.rows != entry.patches {
             let what = format!("{} rows of {} numbers", section.rows, section.cols);
             return Err(OpenSegmentError::replaced(map.path(), what));
         }
-        if self.rows.element == Element::I8 {
+        if self.stored.kind.element == Element::I8 {
             let scales = layout.slice::<f32>(map, "scales", Element::F32).map_err(&wrong)?;
             if scales.len() as u64 != section.rows {
                 return Err(OpenSegmentError::replaced(map.path(), format!("{} scales", scales.len())));
@@ -382,9 +378,10 @@ impl Segment {
 fn check_graph(
     SegmentFile { map, layout }: &SegmentFile,
     patches: u64,
-    dim: usize,
+    stored: VectorLayout,
 ) -> Result<(), OpenSegmentError> {
-    let graph = Graph::parse(layout, map, dim).map_err(OpenSegmentError::in_file(map.path()))?;
+    let graph = Graph::parse(layout, map, stored.dim, stored.metric)
+        .map_err(OpenSegmentError::in_file(map.path()))?;
     match graph.len() as u64 == patches {
         true => Ok(()),
         false => Err(OpenSegmentError::replaced(map.path(), format!("{} nodes", graph.len()))),

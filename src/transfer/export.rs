@@ -9,7 +9,7 @@ use super::columns::{cell, columns};
 use super::{FileFormat, TransferError, coco};
 use crate::collection::{Collection, Filter, Placed};
 use crate::exchange::{MetadataColumn, ParquetWriter, PatchRows, VectorFileWriter};
-use crate::index::Vectors;
+use crate::index::{Rows, Vectors};
 use crate::segment::ImageView;
 
 /// Patches that are written at a time.
@@ -126,8 +126,9 @@ impl<'a> Source<'a> {
         let dim = manifest.model.hidden_size as usize;
         let missing = || TransferError::NoRaw { path: collection.path().to_owned() };
         let tokens = collection.segments().iter().map(|segment| segment.raw(dim));
-        let rows =
-            tokens.map(|tokens| tokens?.map(Vectors::F32).ok_or_else(missing)).collect::<Result<_, _>>()?;
+        let metric = collection.metric();
+        let vectors = |tokens| Vectors { rows: Rows::F32(tokens), dim, metric };
+        let rows = tokens.map(|tokens| tokens?.map(vectors).ok_or_else(missing)).collect::<Result<_, _>>()?;
         Ok(Self { rows, dim })
     }
 
@@ -145,7 +146,7 @@ impl<'a> Source<'a> {
                 let count = (view.grid.len() - at).min(BLOCK_PATCHES - boxes.len());
                 let start = vectors.len();
                 vectors.resize(start + count * self.dim, 0.0);
-                self.rows[segment].widen(self.dim, view.first_patch + at, &mut vectors[start..]);
+                self.rows[segment].widen(view.first_patch + at, &mut vectors[start..]);
                 boxes.extend((at..at + count).map(|patch| <[f32; 4]>::from(view.grid.patch_box(patch))));
                 at += count;
                 if boxes.len() == BLOCK_PATCHES {

@@ -233,7 +233,7 @@ fn what_cannot_be_meant_is_refused() {
     work.run(["bench", "ann"]).refused(2, &["--data"]);
     for (more, parts) in [
         (["--indexes", "ivf"], ["exact, hnsw", "ivf"]),
-        (["--metric", "hamming"], ["cosine, dot", "hamming"]),
+        (["--metric", "hamming"], ["cosine, dot, l2", "hamming"]),
         (["--vectors", "f8"], ["f32, f16, i8", "f8"]),
         (["--threads", "none"], ["or all", "none"]),
         (["--threads", "0"], ["or all", "0"]),

@@ -18,11 +18,11 @@ fn the_nearest_are_those_of_a_plain_sum_of_products_whatever_the_threads() {
     let queries: Vec<f32> = (0..300 * dim).map(|at| number(at * 7 + 5)).collect();
     write_rows(&work.at("base.fvecs"), &base, dim);
     write_rows(&work.at("queries.fvecs"), &queries, dim);
-    work.run(["import", "base.fvecs", "--out", "c", "--metric", "dot"]).done();
+    work.run(["import", "base.fvecs", "--out", "c", "--metric", "dot", "--index", "exact"]).done();
     let ask = ["query", "c", "--vectors", "queries.fvecs", "--top", "7"];
     let answer = work.run([&ask[..], &["--json"]].concat()).done().json();
     assert_eq!(keys(&answer), ["dim", "plan", "queries", "results"]);
-    assert_eq!(answer["plan"][0]["index"], "exact", "products of vectors of different lengths");
+    assert_eq!(answer["plan"][0]["index"], "exact");
     assert_eq!((&answer["dim"], &answer["queries"]), (&dim.into(), &300.into()));
     for (query, found) in queries.chunks(dim).zip(answer["results"].as_array().unwrap()) {
         // Whole numbers: sums in any order are the same.
@@ -52,6 +52,69 @@ fn the_nearest_are_those_of_a_plain_sum_of_products_whatever_the_threads() {
     let table = work.run(ask).done().stdout;
     assert_eq!(table.lines().count(), 1 + 300 * 7);
     assert!(table.lines().nth(1).unwrap().ends_with("  base.fvecs"), "{table:.200}");
+}
+
+#[test]
+fn all_within_a_similarity_are_found_by_every_metric_and_graphs_serve_them() {
+    let work = Workspace::new();
+    let (dim, count) = (8, 6000);
+    let number = |at: usize| f32::from((at * 2_654_435_761 % 4093 % 19) as u8) - 9.0;
+    let base: Vec<f32> = (0..count * dim).map(number).collect();
+    let queries: Vec<f32> = (0..20 * dim).map(|at| number(at * 7 + 5)).collect();
+    write_rows(&work.at("base.fvecs"), &base, dim);
+    write_rows(&work.at("queries.fvecs"), &queries, dim);
+    for metric in ["dot", "l2"] {
+        work.run(["import", "base.fvecs", "--out", metric, "--metric", metric]).done();
+        let ask = ["query", metric, "--vectors", "queries.fvecs", "--json"];
+        let similarity = |row: &[f32], query: &[f32]| -> f32 {
+            let pairs = row.iter().zip(query);
+            match metric {
+                "dot" => pairs.map(|(a, b)| a * b).sum(),
+                _ => -pairs.map(|(a, b)| (a - b).powi(2)).sum::<f32>(),
+            }
+        };
+        // As near as the 25th of the first query.
+        let mut first: Vec<f32> = base.chunks(dim).map(|row| similarity(row, &queries[..dim])).collect();
+        first.sort_by(|a, b| b.total_cmp(a));
+        let least = first[24].to_string();
+        let least = least.as_str();
+        let within = work.run([&ask[..], &["--min-similarity", least]].concat()).done().json();
+        let mut total = 0;
+        for (query, found) in queries.chunks(dim).zip(within["results"].as_array().unwrap()) {
+            let mut all: Vec<(f32, usize)> =
+                base.chunks(dim).map(|row| similarity(row, query)).zip(0..).collect();
+            all.retain(|found| found.0 >= least.parse().unwrap());
+            all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            let found: Vec<(f32, usize)> = found
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|found| {
+                    (found["similarity"].as_f64().unwrap() as f32, found["row"].as_u64().unwrap() as usize)
+                })
+                .collect();
+            assert_eq!(found, all, "{metric}");
+            total += all.len();
+        }
+        assert!((25..5000).contains(&total), "{metric}: {total}");
+        let two = work.run([&ask[..], &["--min-similarity", least, "--top", "2"]].concat()).done().json();
+        assert!(two["results"].as_array().unwrap().iter().all(|found| found.as_array().unwrap().len() <= 2));
+
+        let walked = work.run([&ask[..], &["--ef", "400"]].concat()).done().json();
+        assert_eq!(walked["plan"][0]["index"], "hnsw", "{metric}");
+        let exact = work.run([&ask[..], &["--exact"]].concat()).done().json();
+        let similarities = |answer: &serde_json::Value| -> Vec<f64> {
+            let found =
+                answer["results"].as_array().unwrap().iter().flat_map(|found| found.as_array().unwrap());
+            found.map(|found| found["similarity"].as_f64().unwrap()).collect()
+        };
+        let (walked, exact) = (similarities(&walked), similarities(&exact));
+        let right = walked.iter().zip(&exact).filter(|(walked, exact)| walked == exact).count();
+        assert!(right >= 190, "{metric}: {right} of {}", exact.len());
+    }
+    let ask = ["query", "l2", "--vectors", "queries.fvecs"];
+    work.run([&ask[..], &["--min-similarity", "near"]].concat()).refused(2, &["--min-similarity", "0.8"]);
+    work.run([&ask[..], &["--min-similarity", "0", "--ef", "9"]].concat()).refused(2, &["--ef"]);
 }
 
 /// A collection of 6,000 made-up rows of 8 numbers with a graph, `c`, and 20 of the rows, `queries.npy`.
@@ -392,8 +455,9 @@ fn graphs_of_a_finished_collection_are_changed_by_compact_alone() {
     work.run(["compact", "c", "--index", "exact"]).done();
     import(&[]).done();
     import(&["--index", "hnsw"]).refused(2, &["patchdex compact c --index", "no graphs"]);
-    work.run(["import", "base.fvecs", "--out", "d", "--metric", "dot"]).done();
-    work.run(["compact", "d", "--index", "hnsw"]).refused(2, &["metric dot", "scanned"]);
+    write_rows(&work.at("long.fvecs"), &[0.5; 3 * 16_385], 16_385);
+    work.run(["import", "long.fvecs", "--out", "d"]).done();
+    work.run(["compact", "d", "--index", "hnsw"]).refused(2, &["16385 numbers", "scanned"]);
 
     work.photos(&["moon.png"]);
     work.index("photos", "p", &[]).done();

@@ -9,7 +9,8 @@ use std::path::Path;
 use patchdex::collection::{Column, Columns, Filter};
 use patchdex::dims::{Method, Moments, Preparation};
 use patchdex::exchange::{FORMATS, VectorFile};
-use patchdex::index::RowKind;
+use patchdex::index::{RowKind, VectorLayout};
+use patchdex::metric::METRICS;
 use patchdex::picture::{self, Limits};
 use patchdex::segment::{Depth, FileRole, Segment, file_entry};
 use patchdex_format::{
@@ -252,10 +253,10 @@ pub fn segment(data: &[u8]) {
     let layout = Layout::parse(counts, ImageTable::KIND).expect("just written");
     let rows = |name| layout.section(name).map_or(0, |section| section.rows);
     (entry.images, entry.views) = (rows("images"), rows("views"));
-    let kind = RowKind::named("f16").expect("the default");
-    let damage = Segment::verify(folder, &entry, kind, DIM, Depth::Full);
+    let stored = VectorLayout { kind: RowKind::DEFAULT, dim: DIM, metric: METRICS[0] };
+    let damage = Segment::verify(folder, &entry, stored, Depth::Full);
     // The files are sound. Images may share views as no copies do, and that is seen at once.
-    let Ok(opened) = Segment::open(folder, &entry, kind, DIM) else {
+    let Ok(opened) = Segment::open(folder, &entry, stored) else {
         assert_eq!(damage.len(), 1, "{damage:?}");
         return;
     };

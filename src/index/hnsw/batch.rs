@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::layers::{HnswParameters, Layers, Told};
 use super::points::{Candidate, Chooser, Points, write_links};
 use super::reverse::link_back;
-use super::search::{Layer, NO_LINK, Ranked, Walker};
+use super::search::{NO_LINK, Ranked, Walker};
 
 /// A batch has at most one node for this many that are there already: its nodes do not see each other.
 const EARLIER_NODES: usize = 16;
@@ -83,17 +83,15 @@ impl Growing<'_> {
     fn neighbours(&self, node: u32, inserted: usize, scratch: &mut Scratch) -> Vec<Candidate> {
         let Scratch { walker, chooser, query, candidates, chosen } = scratch;
         let degree = self.parameters.degree();
-        let lengths = Some(self.points.lengths.as_slice());
         self.points.query(node, query);
-        let (codes, dim) = (self.points.codes, self.points.dim);
         let mut entry = 0;
         for links in &self.upper {
-            entry = walker.descend(Layer::of(codes, dim, links, degree), query, lengths, entry);
+            entry = walker.descend(self.points.layer(links, degree), query, entry);
         }
-        let bottom = Layer::of(codes, dim, &self.bottom[..inserted * degree], degree);
+        let bottom = self.points.layer(&self.bottom[..inserted * degree], degree);
         let ef = self.parameters.ef_construction;
-        let found = walker.walk(bottom, query, lengths, entry, ef, ef);
-        let length = self.points.lengths[node as usize];
+        let found = walker.walk(bottom, query, entry, ef, ef);
+        let length = self.points.length(node);
         let candidate = |found: &Ranked| Candidate { distance: length - found.score(), node: found.node() };
         candidates.clear();
         candidates.extend(found.iter().map(candidate));

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::layers::Layers;
 use super::points::Points;
-use super::search::{Layer, NO_LINK, Walker};
+use super::search::{NO_LINK, Walker};
 
 /// Gives every node that cannot be reached a place in the list of a near one that can: of those that a walk finds, nearest
 /// first, the first with a free place. Gives their number.
@@ -24,9 +24,9 @@ pub(super) fn connect(points: &Points<'_>, layers: &mut Layers, ef: usize) -> us
         let code = points.code(node);
         let parent = twins.with_room(code, bottom, degree).unwrap_or_else(|| {
             points.query(node, &mut query);
-            let layer = Layer::of(points.codes, points.dim, bottom, degree);
+            let layer = points.layer(bottom, degree);
             // A walk from the first node sees none but those that are reached.
-            let found = walker.walk(layer, &query, Some(&points.lengths), 0, ef, ef);
+            let found = walker.walk(layer, &query, 0, ef, ef);
             let has_room = |node: &u32| has_room(bottom, degree, *node);
             let with_room = found.iter().map(|found| found.node()).find(has_room);
             with_room.or_else(|| found.first().map(|nearest| nearest.node())).unwrap_or(0)

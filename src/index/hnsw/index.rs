@@ -28,8 +28,6 @@ pub struct HnswIndex<'a> {
     pub graph: Graph<'a>,
     /// The vectors that its rows are of.
     pub vectors: Vectors<'a>,
-    /// Numbers in a vector.
-    pub dim: usize,
 }
 
 /// What a thread's walks need of memory: after the first they allocate nothing.
@@ -49,7 +47,7 @@ impl PatchIndex for HnswIndex<'_> {
     }
 
     fn search_many(&self, queries: &[f32], k: usize, ef: usize) -> Vec<Vec<Neighbour>> {
-        queries.par_chunks_exact(self.dim).map(|query| self.search(query, k, ef)).collect()
+        queries.par_chunks_exact(self.vectors.dim).map(|query| self.search(query, k, ef)).collect()
     }
 
     fn size_bytes(&self) -> usize {
@@ -71,10 +69,10 @@ impl HnswIndex<'_> {
         ef: usize,
         allowed: Option<&RowSet>,
     ) -> Vec<Neighbour> {
-        assert_eq!(query.len(), self.dim, "a query has as many numbers as a stored vector");
+        assert_eq!(query.len(), self.vectors.dim, "a query has as many numbers as a stored vector");
         SEARCHER.with_borrow_mut(|Searcher { walker, query: codes }| {
             self.graph.codebook.query(query, codes);
-            let found = self.found(walker, &codes.numbers, ef, ef.max(k) + SPARE_NODES, allowed);
+            let found = self.found(walker, codes, ef, ef.max(k) + SPARE_NODES, allowed);
             self.best(query, codes, found, k, k + ef / VIEWED_NODES)
         })
     }
@@ -83,19 +81,21 @@ impl HnswIndex<'_> {
     fn found<'w>(
         &self,
         walker: &'w mut Walker,
-        query: &[i16],
+        query: &CodeQuery,
         ef: usize,
         keep: usize,
         allowed: Option<&RowSet>,
     ) -> &'w [Ranked] {
-        let graph = &self.graph;
-        let entry = graph.upper().fold(0, |entry, layer| walker.descend(layer, query, None, entry));
+        let (graph, CodeQuery { numbers, length_share, .. }) = (&self.graph, query);
+        let upper = graph.upper(*length_share);
+        let entry = upper.fold(0, |entry, layer| walker.descend(layer, numbers, entry));
         let Some(&entry) = graph.entries.get(entry as usize) else { return &[] };
+        let bottom = graph.bottom(*length_share);
         match allowed {
-            None => walker.walk(graph.bottom(), query, None, entry, ef, keep),
+            None => walker.walk(bottom, numbers, entry, ef, keep),
             Some(rows) => {
                 let is_allowed = |node: u32| rows.contains(graph.rows[node as usize] as usize);
-                walker.walk_among(graph.bottom(), query, entry, keep, is_allowed)
+                walker.walk_among(bottom, numbers, entry, keep, is_allowed)
             }
         }
     }
@@ -109,10 +109,10 @@ impl HnswIndex<'_> {
         k: usize,
         least: usize,
     ) -> Vec<Neighbour> {
-        let Self { graph, vectors, dim } = self;
+        let Self { graph, vectors } = self;
         let (mut best, mut rest) = (TopK::new(k), found);
         loop {
-            let bar = best.bar() - DEVIATIONS * codes.deviation;
+            let bar = best.bar() - DEVIATIONS * codes.deviation(best.bar());
             let seen = found.len() - rest.len();
             let is_worth_it = |(at, found): &(usize, &Ranked)| {
                 *at < least || codes.similarity(found.score()).partial_cmp(&bar) != Some(Ordering::Less)
@@ -124,8 +124,8 @@ impl HnswIndex<'_> {
             let (now, later) = rest.split_at(count);
             // A damaged graph may name rows that are not there.
             let rows = || now.iter().map(|found| graph.rows[found.node() as usize] as usize);
-            let rows = || rows().filter(|&row| row < vectors.len(*dim));
-            rows().for_each(|row| vectors.prefetch(*dim, row));
+            let rows = || rows().filter(|&row| row < vectors.len());
+            rows().for_each(|row| vectors.prefetch(row));
             for row in rows() {
                 let mut similarity = [0.0];
                 vectors.score(query, row, &mut similarity);

@@ -9,6 +9,7 @@ use super::batch;
 #[cfg(feature = "hnsw-rs")]
 use super::hnswrs;
 use super::points::Points;
+use super::reduction::reduced_dim;
 use super::search::NO_LINK;
 use crate::metric::Metric;
 use crate::metric::kernels::CODE_LANES;
@@ -35,25 +36,17 @@ impl Default for HnswParameters {
 impl HnswParameters {
     /// What `m` may be.
     pub const M: RangeInclusive<usize> = 2..=128;
-    /// Numbers in a vector at most: squared distances of codes are whole numbers of 32 bits.
+    /// Numbers in a code at most: squared distances of codes are whole numbers of 32 bits.
     const MOST_DIM: usize = 16_384;
     /// Nodes that a graph may have: their numbers take 31 bits.
     pub const MOST_NODES: usize = NO_LINK as usize / 2 - 1;
     /// What `ef_construction` may be.
     pub const EF_CONSTRUCTION: RangeInclusive<usize> = 4..=10_000;
 
-    /// Why no graph serves vectors of `dim` numbers, if none does. Of different lengths, those nearest to a vector are not the
-    /// ones of the greatest product with it.
+    /// Why no graph serves vectors of `dim` numbers, if none does.
     pub fn misfit(metric: Metric, dim: usize) -> Option<String> {
-        match () {
-            () if !metric.normalise => {
-                Some(format!("the metric {} compares vectors of any length", metric.name))
-            }
-            () if dim > Self::MOST_DIM => {
-                Some(format!("they have {dim} numbers, of which a graph takes {} at most", Self::MOST_DIM))
-            }
-            () => None,
-        }
+        let most = Self::MOST_DIM - reduced_dim(metric, 0);
+        (dim > most).then(|| format!("they have {dim} numbers, of which a graph takes {most} at most"))
     }
 
     /// Bytes of a node over vectors of `dim` numbers: code, links, row, and its share of the upper layers.

@@ -13,6 +13,7 @@ mod layers;
 mod order;
 mod points;
 mod proof;
+mod reduction;
 mod reverse;
 mod search;
 #[cfg(test)]

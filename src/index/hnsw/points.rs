@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::search::NO_LINK;
+use super::search::{LENGTH_UNIT, Layer, NO_LINK};
 use crate::metric::Kernels;
 
 /// Codes of the nodes of a graph to be. Their order is random: the first of them are the upper layers.
@@ -12,7 +12,7 @@ pub struct Points<'a> {
     /// Numbers in a code.
     pub(super) dim: usize,
     /// Squared length of each code.
-    pub(super) lengths: Vec<i32>,
+    pub(super) lengths: Vec<u32>,
 }
 
 /// A node that may become a neighbour, with its squared distance; sorts by nearness, then by node.
@@ -24,12 +24,23 @@ pub(super) struct Candidate {
 
 impl<'a> Points<'a> {
     pub(super) fn new(codes: &'a [i8], dim: usize) -> Self {
-        let square = |code: &[i8]| code.iter().map(|&v| i32::from(v) * i32::from(v)).sum();
+        let square = |code: &[i8]| code.iter().map(|&v| i32::from(v).unsigned_abs().pow(2)).sum();
         Self { codes, dim, lengths: codes.par_chunks_exact(dim).map(square).collect() }
+    }
+
+    /// Squared length of a code.
+    pub(super) fn length(&self, node: u32) -> i32 {
+        self.lengths[node as usize] as i32
     }
 
     pub(super) fn len(&self) -> usize {
         self.lengths.len()
+    }
+
+    /// The layer of the first nodes, as many as there are lists in `links`: the best node is the nearest.
+    pub(super) fn layer<'b>(&'b self, links: &'b [u32], degree: usize) -> Layer<'b> {
+        let lengths = Some((self.lengths.as_slice(), LENGTH_UNIT));
+        Layer { lengths, ..Layer::of(self.codes, self.dim, links, degree) }
     }
 
     /// The code of `node`.
@@ -48,7 +59,7 @@ impl<'a> Points<'a> {
     pub(super) fn distance(&self, query: &[i16], from: u32, to: u32) -> i32 {
         let mut product = [0];
         (Kernels::best().dot_codes)(query, self.codes, &[to], &mut product);
-        self.lengths[from as usize] + self.lengths[to as usize] - 2 * product[0]
+        self.length(from) + self.length(to) - 2 * product[0]
     }
 }
 
@@ -70,9 +81,9 @@ impl Ruler {
         points.query(node, &mut self.query);
         self.products.resize(others.len(), 0);
         (Kernels::best().dot_codes)(&self.query, points.codes, others, &mut self.products);
-        let length = points.lengths[node as usize];
+        let length = points.length(node);
         others.iter().zip(&self.products).map(move |(&other, product)| Candidate {
-            distance: length + points.lengths[other as usize] - 2 * product,
+            distance: length + points.length(other) - 2 * product,
             node: other,
         })
     }

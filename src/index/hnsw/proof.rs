@@ -14,7 +14,8 @@ const SAMPLE_SEED: u64 = 1;
 const NEIGHBOURS: usize = 10;
 /// Values of `ef` at which recall is measured.
 const EFS: [usize; 8] = [16, 32, 48, 64, 100, 200, 400, 700];
-/// Similarities that differ by less are equal: whoever finds one of two such neighbours is right.
+/// Similarities that differ by less, or by less than this share of them where they are greater than 1, are equal: whoever finds
+/// one of two such neighbours is right.
 const TIE: f32 = 1e-6;
 /// The same for the graph alone: what is as near as this, codes of few dimensions do not tell apart.
 const CODE_TIE: f32 = 1e-3;
@@ -61,14 +62,14 @@ struct Sample {
 
 impl Sample {
     fn of(index: &HnswIndex<'_>) -> Self {
-        let (vectors, dim, count) = (index.vectors, index.dim, index.graph.len());
+        let (vectors, count) = (index.vectors, index.graph.len());
         let rows = drawn(count, SAMPLE_ROWS.min(count), SAMPLE_SEED);
         let rows: Vec<u64> = rows.into_iter().map(|row| row as u64).collect();
-        let mut queries = vec![0.0f32; rows.len() * dim];
-        for (row, query) in rows.iter().zip(queries.chunks_exact_mut(dim)) {
-            vectors.widen(dim, *row as usize, query);
+        let mut queries = vec![0.0f32; rows.len() * vectors.dim];
+        for (row, query) in rows.iter().zip(queries.chunks_exact_mut(vectors.dim)) {
+            vectors.widen(*row as usize, query);
         }
-        let truth = ExactIndex { vectors, dim }.search_many(&queries, NEIGHBOURS + 1, 0);
+        let truth = ExactIndex { vectors }.search_many(&queries, NEIGHBOURS + 1, 0);
         Self { rows, queries, truth }
     }
 
@@ -81,15 +82,16 @@ impl Sample {
     /// `tie` are equal.
     fn shares(&self, found: &[Vec<Neighbour>], tie: f32) -> (f64, f64) {
         let (mut own, mut right, mut expected) = (0, 0, 0);
+        let least_equal = |similarity: f32| similarity - tie * similarity.abs().max(1.0);
         for ((found, truth), &row) in found.iter().zip(&self.truth).zip(&self.rows) {
             let best = |found: &[Neighbour]| found.first().map_or(f32::NEG_INFINITY, |best| best.similarity);
-            own += usize::from(best(found) >= best(truth) - tie);
+            own += usize::from(best(found) >= least_equal(best(truth)));
             let others = |found: &[Neighbour]| -> Vec<f32> {
                 let others = found.iter().filter(|found| found.row != row);
                 others.map(|found| found.similarity).take(NEIGHBOURS).collect()
             };
             let truth = others(truth);
-            let bar = truth.last().map_or(f32::INFINITY, |least| least - tie);
+            let bar = truth.last().map_or(f32::INFINITY, |&least| least_equal(least));
             right += others(found).iter().filter(|&&similarity| similarity >= bar).count();
             expected += truth.len();
         }

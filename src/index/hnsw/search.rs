@@ -9,11 +9,17 @@ use crate::metric::kernels::prefetch;
 /// Stands behind the last link of a node that has fewer than its layer allows.
 pub(super) const NO_LINK: u32 = u32::MAX;
 
+/// What a squared length counts in a score where it counts wholly.
+pub(super) const LENGTH_UNIT: i64 = 1 << 16;
+
 /// One layer, in place: nodes are rows of the codes.
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
     /// Nodes × numbers of a code.
     pub codes: &'a [i8],
+    /// The squared length of each code and what it counts in a score, in units of [`LENGTH_UNIT`]: a score is twice the product
+    /// less that, by which the nearest node is the best. Without it a score is the product.
+    pub lengths: Option<(&'a [u32], i64)>,
     /// Nodes × `degree`, filled up with [`NO_LINK`].
     pub links: &'a [u32],
     /// Links that a node has room for.
@@ -23,7 +29,20 @@ pub(super) struct Layer<'a> {
 impl<'a> Layer<'a> {
     /// The layer of as many nodes as there are lists in `links`, the first of those that `codes` (of `dim` numbers) has.
     pub fn of(codes: &'a [i8], dim: usize, links: &'a [u32], degree: usize) -> Self {
-        Self { codes: &codes[..links.len() / degree * dim], links, degree }
+        Self { codes: &codes[..links.len() / degree * dim], lengths: None, links, degree }
+    }
+
+    /// The score of a node, of its product with the query.
+    #[inline]
+    fn score(&self, node: u32, product: i32) -> i32 {
+        match self.lengths {
+            Some((lengths, share)) => {
+                let length = i64::from(lengths[node as usize]) * share / LENGTH_UNIT;
+                // A damaged file may have any length.
+                product.saturating_mul(2).saturating_sub(length.clamp(0, i32::MAX.into()) as i32)
+            }
+            None => product,
+        }
     }
 
     fn links_of(&self, node: u32) -> &'a [u32] {
@@ -108,17 +127,8 @@ pub(super) struct Walker {
 
 impl Walker {
     /// The `keep` best nodes that a walk from `entry` sees, best first. It follows the links of a node as long as that is
-    /// one of the `ef` best. With `bias` a node's score is twice its product less its bias: squared lengths there make the
-    /// nearest node the best.
-    pub fn walk(
-        &mut self,
-        layer: Layer<'_>,
-        query: &[i16],
-        bias: Option<&[i32]>,
-        entry: u32,
-        ef: usize,
-        keep: usize,
-    ) -> &[Ranked] {
+    /// one of the `ef` best.
+    pub fn walk(&mut self, layer: Layer<'_>, query: &[i16], entry: u32, ef: usize, keep: usize) -> &[Ranked] {
         let kernels = Kernels::best();
         let code_dim = query.len();
         let ef = ef.max(1);
@@ -132,11 +142,7 @@ impl Walker {
             self.scores.resize(self.fresh.len(), 0);
             (kernels.dot_codes)(query, layer.codes, &self.fresh, &mut self.scores);
             for (&node, &product) in self.fresh.iter().zip(&self.scores) {
-                let score = match bias {
-                    Some(bias) => 2 * product - bias[node as usize],
-                    None => product,
-                };
-                let ranked = Ranked::new(score, node);
+                let ranked = Ranked::new(layer.score(node, product), node);
                 if self.pool.len() == keep {
                     if ranked <= self.pool[keep - 1] {
                         continue;
@@ -185,8 +191,8 @@ impl Walker {
         loop {
             self.scores.resize(self.fresh.len(), 0);
             (kernels.dot_codes)(query, layer.codes, &self.fresh, &mut self.scores);
-            for (&node, &score) in self.fresh.iter().zip(&self.scores) {
-                let ranked = Ranked::new(score, node);
+            for (&node, &product) in self.fresh.iter().zip(&self.scores) {
+                let ranked = Ranked::new(layer.score(node, product), node);
                 let full = self.pool.len() == ef;
                 if full && ranked < self.pool[ef - 1] {
                     continue;
@@ -215,13 +221,16 @@ impl Walker {
         for &link in links {
             if self.visited.insert(link) {
                 prefetch(&layer.codes[link as usize * code_dim..][..code_dim]);
+                if let Some((lengths, _)) = layer.lengths {
+                    prefetch(&lengths[link as usize..][..1]);
+                }
                 self.fresh.push(link);
             }
         }
     }
 
     /// The node that a walk which only ever improves ends at.
-    pub fn descend(&mut self, layer: Layer<'_>, query: &[i16], bias: Option<&[i32]>, entry: u32) -> u32 {
-        self.walk(layer, query, bias, entry, 1, 1).first().map_or(entry, |best| best.node())
+    pub fn descend(&mut self, layer: Layer<'_>, query: &[i16], entry: u32) -> u32 {
+        self.walk(layer, query, entry, 1, 1).first().map_or(entry, |best| best.node())
     }
 }

@@ -7,11 +7,20 @@ use proptest::prelude::*;
 
 use super::connect::{connect, reach};
 use super::points::Points;
+use super::reduction::{Reduced, reduced_dim};
 use super::search::NO_LINK;
 use super::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters};
-use crate::index::{DEFAULT_EF, ExactIndex, Neighbour, PatchIndex, RowSet, Vectors};
+use crate::index::{DEFAULT_EF, ExactIndex, Neighbour, PatchIndex, RowSet, Rows, Vectors};
+use crate::metric::{METRICS, Metric};
 
 const DIM: usize = 48;
+
+/// The rows are of any length; but for the tests that say so, they are compared as if they were of one.
+const METRIC: Metric = Metric::COSINE;
+
+fn vectors(rows: &[f32]) -> Vectors<'_> {
+    Vectors { rows: Rows::F32(rows), dim: DIM, metric: METRIC }
+}
 
 /// Vectors around some centres, in whole numbers divided by a power of two: the same on every machine.
 fn clustered(count: usize, seed: u32) -> Vec<f32> {
@@ -38,7 +47,7 @@ fn build_by(builder: GraphBuilder, rows: &[f32]) -> Graph<'static> {
 }
 
 fn build_with(rows: &[f32], parameters: &HnswParameters) -> Graph<'static> {
-    Graph::build(Vectors::F32(rows), DIM, parameters)
+    Graph::build(vectors(rows), parameters)
 }
 
 fn file(graph: &Graph<'_>) -> Vec<u8> {
@@ -77,7 +86,7 @@ fn every_builder_tells_how_far_it_is_and_stops_when_it_is_told_to() {
         let parameters = HnswParameters { builder, ..HnswParameters::default() };
         let mut heard = Vec::new();
         let mut build = |most: usize| {
-            Graph::build_telling(Vectors::F32(&rows), DIM, &parameters, &mut |nodes| {
+            Graph::build_telling(vectors(&rows), &parameters, &mut |nodes| {
                 heard.push(nodes);
                 if nodes < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
@@ -94,17 +103,17 @@ fn a_graph_reads_back_in_place() {
     let graph = build(&rows);
     let bytes = file(&graph);
     let layout = Layout::parse(&bytes, "graph").unwrap();
-    assert_eq!(Graph::parse(&layout, &bytes, DIM).unwrap(), graph);
-    assert!(Graph::parse(&layout, &bytes, DIM + 1).is_err(), "it is of other vectors");
+    assert_eq!(Graph::parse(&layout, &bytes, DIM, METRIC).unwrap(), graph);
+    assert!(Graph::parse(&layout, &bytes, DIM + 1, METRIC).is_err(), "it is of other vectors");
 }
 
 #[test]
 fn every_builder_finds_the_neighbours_of_new_vectors() {
     let (rows, queries) = (clustered(4000, 3), clustered(100, 4));
-    let vectors = Vectors::F32(&rows);
-    let truth = ExactIndex { vectors, dim: DIM }.search_many(&queries, 10, DEFAULT_EF);
+    let vectors = vectors(&rows);
+    let truth = ExactIndex { vectors }.search_many(&queries, 10, DEFAULT_EF);
     for &builder in BUILDERS {
-        let index = HnswIndex { graph: build_by(builder, &rows), vectors, dim: DIM };
+        let index = HnswIndex { graph: build_by(builder, &rows), vectors };
         let found = index.search_many(&queries, 10, 100);
         let right =
             found.iter().zip(&truth).map(|(found, truth)| found.iter().filter(|f| truth.contains(f)).count());
@@ -122,8 +131,8 @@ fn every_builder_takes_few_vectors_and_equal_ones() {
     let cases = [&clusters[..DIM], &clusters[..2 * DIM], &clusters, &[0.25; 40 * DIM]];
     for &builder in BUILDERS {
         for rows in cases {
-            let vectors = Vectors::F32(rows);
-            let index = HnswIndex { graph: build_by(builder, rows), vectors, dim: DIM };
+            let vectors = vectors(rows);
+            let index = HnswIndex { graph: build_by(builder, rows), vectors };
             assert_eq!(index.prove().reached, rows.len() / DIM, "{}", builder.name);
             let own = index.search(&rows[..DIM], 1, 40);
             assert_eq!(own.first().map(|found| found.row), Some(0), "{}", builder.name);
@@ -143,8 +152,8 @@ fn a_builder_that_is_not_there_says_why() {
 #[test]
 fn what_no_list_leads_to_is_connected() {
     let rows = clustered(400, 5);
-    let codebook = super::codes::Codebook::fit(Vectors::F32(&rows), DIM);
-    let codes = codebook.encode(Vectors::F32(&rows), &(0..400).collect::<Vec<_>>());
+    let codebook = super::codes::Codebook::fit(Reduced::of(vectors(&rows)));
+    let codes = codebook.encode(Reduced::of(vectors(&rows)), &(0..400).collect::<Vec<_>>());
     let points = Points::new(&codes, codebook.code_dim());
     let parameters = HnswParameters { m: 2, ..HnswParameters::default() };
     let mut layers =
@@ -169,8 +178,8 @@ fn many_equal_rows_are_all_near_the_entry_and_found() {
     let equal = clustered(1, 9);
     let rows: Vec<f32> =
         random.chunks_exact(DIM).flat_map(|row| [row, equal.as_slice()]).flatten().copied().collect();
-    let vectors = Vectors::F32(&rows);
-    let index = HnswIndex { graph: build(&rows), vectors, dim: DIM };
+    let vectors = vectors(&rows);
+    let index = HnswIndex { graph: build(&rows), vectors };
     let graph = &index.graph;
     assert_eq!(index.prove().reached, 10_000);
     // Layer by layer from the first node: a chain of equal ones would be thousands of steps long.
@@ -187,10 +196,10 @@ fn many_equal_rows_are_all_near_the_entry_and_found() {
     }
     assert!(steps < 30, "{steps} steps");
     let found = index.search(&equal, 50, 64);
-    let own = ExactIndex { vectors, dim: DIM }.search(&equal, 1, DEFAULT_EF)[0].similarity;
+    let own = ExactIndex { vectors }.search(&equal, 1, DEFAULT_EF)[0].similarity;
     assert!(found.len() == 50 && found.iter().all(|found| found.similarity == own), "{found:?}");
     // What is nearer to a query than they are is found as ever.
-    let truth = ExactIndex { vectors, dim: DIM }.search_many(queries, 10, DEFAULT_EF);
+    let truth = ExactIndex { vectors }.search_many(queries, 10, DEFAULT_EF);
     let found = index.search_many(queries, 10, 100);
     let near = |(found, truth): (&Vec<Neighbour>, &Vec<Neighbour>)| {
         found.iter().filter(|found| found.similarity >= truth[9].similarity).count()
@@ -199,16 +208,65 @@ fn many_equal_rows_are_all_near_the_entry_and_found() {
     assert!(right >= 950, "{right} of 1000");
 }
 
+/// Vectors of different lengths that do not lie around the origin.
+fn of_any_length(count: usize, seed: u32) -> Vec<f32> {
+    let mut rows = clustered(count, seed);
+    for (at, row) in rows.chunks_exact_mut(DIM).enumerate() {
+        let length = 1.0 + (at % 7) as f32 / 16.0;
+        row.iter_mut().for_each(|v| *v = *v * length + 0.25);
+    }
+    rows
+}
+
+#[test]
+fn graphs_serve_every_metric() {
+    let (rows, mut queries) = (of_any_length(4000, 3), of_any_length(100, 4));
+    // A query may be far from all vectors.
+    queries.extend([1e3; DIM].into_iter().chain([-1e6; DIM]).chain([1e-6; DIM]));
+    let mut digests = Vec::new();
+    for metric in METRICS {
+        let (mut rows, mut queries) = (rows.clone(), queries.clone());
+        metric.prepare(&mut rows, DIM);
+        metric.prepare(&mut queries, DIM);
+        let vectors = Vectors { metric, ..vectors(&rows) };
+        let graph = Graph::build(vectors, &HnswParameters::default());
+        let bytes = file(&graph);
+        let layout = Layout::parse(&bytes, "graph").unwrap();
+        assert_eq!(Graph::parse(&layout, &bytes, DIM, metric).unwrap(), graph, "{}", metric.name);
+        let index = HnswIndex { graph, vectors };
+        let truth = ExactIndex { vectors }.search_many(&queries, 10, DEFAULT_EF);
+        let found = index.search_many(&queries, 10, 100);
+        let near = |(found, truth): (&Vec<Neighbour>, &Vec<Neighbour>)| {
+            found.iter().filter(|found| found.similarity >= truth[9].similarity).count()
+        };
+        let right: Vec<usize> = found.iter().zip(&truth).map(near).collect();
+        // Vectors of the greatest product may lie far from a query and from each other: walks miss more of them.
+        let least = if metric == Metric::DOT { 850 } else { 950 };
+        assert!(right[..100].iter().sum::<usize>() >= least, "{}: {right:?}", metric.name);
+        assert!(right[100..].iter().sum::<usize>() >= 25, "{}: {right:?}", metric.name);
+        let proof = index.prove();
+        assert_eq!((proof.reached, proof.self_recall), (4000, 1.0), "{}", metric.name);
+        assert!(proof.ceiling >= 0.99, "{}: {proof:?}", metric.name);
+        digests.push((metric.name, layout.digest()));
+    }
+    let golden = [
+        ("cosine", "9bcc799db362d77fc24be2590246857a64b92a180bb092044f4e14fc766cc834"),
+        ("dot", "b3b4f942bb459a0484526a66b5c1c40bd65c6a40439a364c81753b45d67be79e"),
+        ("l2", "c77b99a3146e5d50654cf57684a6c4aecba75304c1a61cb76a47408825b9dbc3"),
+    ];
+    assert_eq!(digests, golden.map(|(name, digest)| (name, digest.to_owned())));
+}
+
 #[test]
 fn only_rows_in_scope_are_found() {
     let rows = clustered(2000, 6);
-    let vectors = Vectors::F32(&rows);
-    let index = HnswIndex { graph: build(&rows), vectors, dim: DIM };
+    let vectors = vectors(&rows);
+    let index = HnswIndex { graph: build(&rows), vectors };
     let scope = 300..340;
     let allowed = RowSet::of(std::slice::from_ref(&scope));
     for query in clustered(20, 7).chunks_exact(DIM) {
         let found = index.search_among(query, 10, 40, Some(&allowed));
-        let exact = ExactIndex { vectors, dim: DIM }.search_rows(query, std::slice::from_ref(&scope), 10);
+        let exact = ExactIndex { vectors }.search_rows(query, std::slice::from_ref(&scope), 10);
         assert_eq!(found, exact[0], "forty rows, forty in view");
     }
 }
@@ -218,7 +276,7 @@ fn nothing_is_found_in_nothing() {
     for &builder in BUILDERS {
         let graph = build_by(builder, &[]);
         assert!(graph.is_empty());
-        let index = HnswIndex { graph, vectors: Vectors::F32(&[]), dim: DIM };
+        let index = HnswIndex { graph, vectors: vectors(&[]) };
         assert_eq!(index.search(&[0.5; DIM], 3, DEFAULT_EF), []);
         assert_eq!(index.prove().reached, 0);
     }
@@ -230,7 +288,7 @@ fn sizes_of_layers_that_no_graph_has_are_refused() {
     let forged = |layer_sizes: &[u32]| {
         let graph = Graph { layer_sizes: layer_sizes.to_vec().into(), ..graph.clone() };
         let bytes = file(&graph);
-        Graph::parse(&Layout::parse(&bytes, "graph").unwrap(), &bytes, DIM).is_ok()
+        Graph::parse(&Layout::parse(&bytes, "graph").unwrap(), &bytes, DIM, METRIC).is_ok()
     };
     assert!(forged(&graph.layer_sizes));
     let (most, held) = (u32::MAX, graph.layer_sizes[0]);
@@ -248,24 +306,28 @@ proptest! {
         small in proptest::collection::vec(0u32..70, 6),
         rows in proptest::collection::vec(0u32..9, 0..5),
         cols in 1u32..5,
+        metric in proptest::sample::select(&METRICS[..]),
     ) {
         let mut writer = ContainerWriter::new(Vec::new(), "graph", "forger").unwrap();
         let whole = links.len() / cols as usize * cols as usize;
         let nodes = small[0] as usize % 5;
-        writer.section("mean", Element::F32, 4, &[0.0f32; 4]).unwrap();
+        let dim = reduced_dim(metric, 4);
+        writer.section("mean", Element::F32, dim as u32, &vec![0.0f32; dim]).unwrap();
         writer.section("scale", Element::F32, 1, &[f32::NAN]).unwrap();
         writer.section("codes", Element::I8, 64, &vec![-128i8; nodes * 64]).unwrap();
         writer.section("rows", Element::U32, 1, &rows).unwrap();
         writer.section("links", Element::U32, cols, &links[..whole.min(nodes * cols as usize)]).unwrap();
         writer.section("entries", Element::U32, 1, &small[1..3]).unwrap();
         writer.section("entry_codes", Element::I8, 64, &[127i8; 128]).unwrap();
+        writer.section("lengths", Element::U32, 1, &links.iter().copied().cycle().take(nodes).collect::<Vec<u32>>()).unwrap();
+        writer.section("entry_lengths", Element::U32, 1, &[u32::MAX, 5]).unwrap();
         writer.section("layer_sizes", Element::U32, 1, &[small[3] % 4]).unwrap();
         writer.section("entry_links", Element::U32, cols, &links[..whole.min((small[3] % 4 * cols) as usize)]).unwrap();
         let bytes = writer.finish().unwrap();
         let layout = Layout::parse(&bytes, "graph").unwrap();
-        if let Ok(graph) = Graph::parse(&layout, &bytes, 4) {
+        if let Ok(graph) = Graph::parse(&layout, &bytes, 4, metric) {
             let stored = [1.0f32; 16];
-            let index = HnswIndex { graph, vectors: Vectors::F32(&stored), dim: 4 };
+            let index = HnswIndex { graph, vectors: Vectors { rows: Rows::F32(&stored), dim: 4, metric } };
             let found = index.search(&[1.0, -1.0, 0.5, 2.0], 3, DEFAULT_EF);
             prop_assert!(found.iter().all(|found| found.row < 4));
             let allowed = RowSet::of(std::slice::from_ref(&(0..2)));

@@ -1,4 +1,4 @@
-//! Dot products of one `f32` query with stored rows, per instruction set. `scalar` is the reference.
+//! Comparisons of one `f32` query with stored rows, per instruction set. `scalar` is the reference.
 //!
 //! Every function takes `rows` of exactly `query.len()` elements each and writes one score per row.
 
@@ -20,6 +20,12 @@ pub struct Kernels {
     pub dot_f16: fn(query: &[f32], rows: &[f16], scores: &mut [f32]),
     /// Scores over signed bytes; the caller multiplies with the rows' scales.
     pub dot_i8: fn(query: &[f32], rows: &[i8], scores: &mut [f32]),
+    /// Squared distances of `f32` rows.
+    pub l2_f32: fn(query: &[f32], rows: &[f32], scores: &mut [f32]),
+    /// Squared distances of half-precision rows.
+    pub l2_f16: fn(query: &[f32], rows: &[f16], scores: &mut [f32]),
+    /// Squared distances of rows of signed bytes, each times its scale.
+    pub l2_i8: ScaledDistances,
     /// Widens half precision to single.
     pub widen_f16: fn(from: &[f16], to: &mut [f32]),
     /// Dot products of a query of whole numbers with the rows `ids` of a matrix of codes, whose rows have
@@ -29,6 +35,9 @@ pub struct Kernels {
     /// Dot products of every row of `a` with every row of `b`, of `dim` numbers each: rows of `a` × rows of `b`, row-major.
     pub products: fn(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]),
 }
+
+/// The type of [`Kernels::l2_i8`].
+pub type ScaledDistances = fn(query: &[f32], rows: &[i8], scales: &[f32], scores: &mut [f32]);
 
 /// The type of [`Kernels::dot_codes`].
 pub type DotCodes = fn(query: &[i16], codes: &[i8], ids: &[u32], scores: &mut [i32]);
@@ -50,6 +59,11 @@ fn check_codes(query: &[i16], codes: &[i8], ids: &[u32], scores: &[i32]) {
     assert!(query.len().is_multiple_of(CODE_LANES) && ids.len() == scores.len(), "one score per row");
     let rows = codes.len() / query.len().max(1);
     assert!(ids.iter().all(|&id| (id as usize) < rows), "rows of the matrix");
+}
+
+/// That every row has its scale.
+fn check_scales(scales: &[f32], scores: &[f32]) {
+    assert_eq!(scales.len(), scores.len(), "one scale per row");
 }
 
 /// That there are whole rows, and a number in `out` for each pair of them.
@@ -116,6 +130,27 @@ mod tests {
                 for (score, row) in scores.iter().zip(bytes.chunks_exact(dim)) {
                     let exact = reference(&query, row.iter().map(|&v| f64::from(v)));
                     prop_assert!((f64::from(*score) - exact).abs() <= bound * 127.0, "{} i8", kernels.name);
+                }
+                let squares = |row: &[f64]| -> f64 {
+                    query.iter().zip(row).map(|(&q, r)| (f64::from(q) - r).powi(2)).sum()
+                };
+                let scales: Vec<f32> = (0..count).map(|row| 0.004 * (row as f32 + 1.0)).collect();
+                let mut l2 = [vec![0.0; count], vec![0.0; count], vec![0.0; count]];
+                (kernels.l2_f32)(&query, &wide, &mut l2[0]);
+                (kernels.l2_f16)(&query, &halves, &mut l2[1]);
+                (kernels.l2_i8)(&query, &bytes, &scales, &mut l2[2]);
+                for (row, &scale) in scales.iter().enumerate() {
+                    let at = row * dim..(row + 1) * dim;
+                    let rows: [Vec<f64>; 3] = [
+                        wide[at.clone()].iter().map(|&v| v.into()).collect(),
+                        halves[at.clone()].iter().map(|v| v.to_f64()).collect(),
+                        bytes[at].iter().map(|&v| f64::from(v) * f64::from(scale)).collect(),
+                    ];
+                    for (name, (found, values)) in ["f32", "f16", "i8"].iter().zip(l2.iter().zip(&rows)) {
+                        let exact = squares(values);
+                        let close = (f64::from(found[row]) - exact).abs() <= 4.0 * bound;
+                        prop_assert!(close, "{} l2 {name}: {} {exact}", kernels.name, found[row]);
+                    }
                 }
                 let mut widened = vec![0.0; halves.len()];
                 (kernels.widen_f16)(&halves, &mut widened);

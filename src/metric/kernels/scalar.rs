@@ -4,13 +4,19 @@ use half::f16;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::{CODE_LANES, Kernels, check_codes, check_products};
+use super::{CODE_LANES, Kernels, check_codes, check_products, check_scales};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "scalar",
     dot_f32: |query, rows, scores| dot(query, rows, scores, |value| value),
     dot_f16: |query, rows, scores| dot(query, rows, scores, f16::to_f32),
     dot_i8: |query, rows, scores| dot(query, rows, scores, f32::from),
+    l2_f32: |query, rows, scores| l2(query, rows, scores, |_, value| value),
+    l2_f16: |query, rows, scores| l2(query, rows, scores, |_, value| f16::to_f32(value)),
+    l2_i8: |query, rows, scales, scores| {
+        check_scales(scales, scores);
+        l2(query, rows, scores, |row, value| f32::from(value) * scales[row]);
+    },
     widen_f16: |from, to| {
         assert_eq!(from.len(), to.len(), "one number for each");
         from.iter().zip(to).for_each(|(half, wide)| *wide = half.to_f32());
@@ -45,5 +51,13 @@ fn dot<T: Copy>(query: &[f32], rows: &[T], scores: &mut [f32], widen: impl Fn(T)
     assert_eq!(rows.len(), query.len() * scores.len(), "one score per row");
     for (row, score) in rows.chunks_exact(query.len()).zip(scores) {
         *score = query.iter().zip(row).map(|(&q, &r)| q * widen(r)).sum();
+    }
+}
+
+/// Squared distances; `widen` is told the row.
+fn l2<T: Copy>(query: &[f32], rows: &[T], scores: &mut [f32], widen: impl Fn(usize, T) -> f32) {
+    assert_eq!(rows.len(), query.len() * scores.len(), "one score per row");
+    for (at, (row, score)) in rows.chunks_exact(query.len()).zip(scores).enumerate() {
+        *score = query.iter().zip(row).map(|(&q, &r)| (q - widen(at, r)).powi(2)).sum();
     }
 }

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Kernels, check_codes, check_products};
+use super::{Kernels, check_codes, check_products, check_scales};
 
 /// The kernels that this CPU can run, best last.
 pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
@@ -65,6 +65,14 @@ static AVX2: Kernels = Kernels {
     dot_f32: kernel!("avx2,fma,f16c", avx2::dot::<f32>, f32),
     dot_f16: kernel!("avx2,fma,f16c", avx2::dot::<f16>, f16),
     dot_i8: kernel!(avx2::dot_whole),
+    l2_f32: kernel!("avx2,fma,f16c", avx2::l2::<f32>, f32),
+    l2_f16: kernel!("avx2,fma,f16c", avx2::l2::<f16>, f16),
+    l2_i8: |query, rows, scales, scores| {
+        check_scales(scales, scores);
+        assert_eq!(rows.len(), query.len() * scores.len(), "one score per row");
+        // SAFETY: `available` hands these kernels out only after the CPU was found to have the features.
+        unsafe { avx2::l2_scaled(query, rows, scales, scores) }
+    },
     widen_f16: |from, to| {
         assert_eq!(from.len(), to.len(), "one number for each");
         // SAFETY: `available` hands these kernels out only after the CPU was found to have the features.
@@ -89,6 +97,9 @@ static AVX512: Kernels = Kernels {
     dot_f32: kernel!("avx512f,avx2,fma,f16c", avx512::dot::<f32>, f32),
     dot_f16: kernel!("avx512f,avx2,fma,f16c", avx512::dot::<f16>, f16),
     dot_i8: kernel!("avx512f,avx2,fma,f16c", avx512::dot::<i8>, i8),
+    l2_f32: kernel!("avx512f,avx2,fma,f16c", avx512::l2::<f32>, f32),
+    l2_f16: kernel!("avx512f,avx2,fma,f16c", avx512::l2::<f16>, f16),
+    l2_i8: AVX2.l2_i8,
     widen_f16: AVX2.widen_f16,
     dot_codes: AVX2.dot_codes,
     products: AVX2.products,
@@ -171,6 +182,11 @@ impl Widen for i8 {
     }
 }
 
+/// The squared differences that no full lane holds.
+fn l2_tail<T: Widen>(query: &[f32], row: &[T], scale: f32, from: usize) -> f32 {
+    query[from..].iter().zip(&row[from..]).map(|(&q, &r)| (q - scale * r.wide()).powi(2)).sum()
+}
+
 /// The products that no full lane holds.
 fn tail<T: Widen>(query: &[f32], row: &[T], from: usize) -> f32 {
     query[from..].iter().zip(&row[from..]).map(|(&q, &r)| q * r.wide()).sum()
@@ -205,6 +221,49 @@ mod avx2 {
         }
         let sum = _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]));
         total(sum) + tail(query, row, lanes * 8)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn l2<T: Widen>(query: &[f32], row: &[T]) -> f32 {
+        l2_of(query, row, 1.0)
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn l2_scaled(query: &[f32], rows: &[i8], scales: &[f32], scores: &mut [f32]) {
+        let end = rows.as_ptr_range().end;
+        for ((row, scale), score) in rows.chunks_exact(query.len()).zip(scales).zip(scores) {
+            prefetch_behind(row, end);
+            *score = l2_of(query, row, *scale);
+        }
+    }
+
+    /// The squared distance from a row whose numbers count `scale` each.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn l2_of<T: Widen>(query: &[f32], row: &[T], scale: f32) -> f32 {
+        let lanes = query.len().min(row.len()) / 8;
+        let wide_scale = _mm256_set1_ps(scale);
+        let square = |lane: usize, sum: __m256| {
+            // SAFETY: lane * 8 + 8 <= the length of both.
+            let (q, r) = unsafe {
+                (_mm256_loadu_ps(query.as_ptr().add(lane * 8)), T::load8(row.as_ptr().add(lane * 8)))
+            };
+            let difference = _mm256_fnmadd_ps(wide_scale, r, q);
+            _mm256_fmadd_ps(difference, difference, sum)
+        };
+        let mut sums = [_mm256_setzero_ps(); 4];
+        for four in 0..lanes / 4 {
+            sums[0] = square(four * 4, sums[0]);
+            sums[1] = square(four * 4 + 1, sums[1]);
+            sums[2] = square(four * 4 + 2, sums[2]);
+            sums[3] = square(four * 4 + 3, sums[3]);
+        }
+        for lane in lanes / 4 * 4..lanes {
+            sums[0] = square(lane, sums[0]);
+        }
+        let sum = _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]));
+        total(sum) + l2_tail(query, row, scale, lanes * 8)
     }
 
     /// Bytes against a query of 16-bit whole numbers: half the instructions of widening the bytes to `f32`. A number
@@ -404,6 +463,32 @@ mod avx512 {
         }
         let sum = _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]));
         _mm512_reduce_add_ps(sum) + tail(query, row, lanes * 16)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx2,fma,f16c")]
+    pub(super) fn l2<T: Widen>(query: &[f32], row: &[T]) -> f32 {
+        let lanes = query.len().min(row.len()) / 16;
+        let square = |lane: usize, sum: __m512| {
+            // SAFETY: lane * 16 + 16 <= the length of both.
+            let (q, r) = unsafe {
+                (_mm512_loadu_ps(query.as_ptr().add(lane * 16)), T::load16(row.as_ptr().add(lane * 16)))
+            };
+            let difference = _mm512_sub_ps(q, r);
+            _mm512_fmadd_ps(difference, difference, sum)
+        };
+        let mut sums = [_mm512_setzero_ps(); 4];
+        for four in 0..lanes / 4 {
+            sums[0] = square(four * 4, sums[0]);
+            sums[1] = square(four * 4 + 1, sums[1]);
+            sums[2] = square(four * 4 + 2, sums[2]);
+            sums[3] = square(four * 4 + 3, sums[3]);
+        }
+        for lane in lanes / 4 * 4..lanes {
+            sums[0] = square(lane, sums[0]);
+        }
+        let sum = _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]));
+        _mm512_reduce_add_ps(sum) + l2_tail(query, row, 1.0, lanes * 16)
     }
 
     /// # Safety
