@@ -161,7 +161,7 @@ fn make_collection(path: &Path, template: &Collection, root: &Path, patches: usi
         ..manifest.clone()
     };
     fs::copy(template.path().join(&manifest.rejects.name), path.join(&manifest.rejects.name)).unwrap();
-    draft.publish(&manifest, true, GraphDemand::Wanted).unwrap();
+    draft.publish(&manifest, true, GraphDemand::Wanted, &mut |_| ()).unwrap();
 }
 
 /// Image `number` of the collection and `place` of its segment. The folders hold one image in a hundred.

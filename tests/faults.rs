@@ -333,7 +333,7 @@ fn other_vectors_are_all_there_or_not_at_all() {
     let bench = Bench::new();
     let start = bench.collection(|options| IndexOptions { keep_raw: true, ..options });
     let source: Source = "whiten".parse().unwrap();
-    let run = |out: &Path| told(prepare(out, &source));
+    let run = |out: &Path| told(prepare(out, &source, &mut |_| ()));
     bench.each_fails(&start, 25, &run, never);
 }
 
@@ -350,7 +350,7 @@ fn repairs(least: usize, damage: &dyn Fn(&Path)) -> BTreeMap<PathBuf, Vec<u8>> {
         ..options
     });
     damage(&start);
-    let run = |out: &Path| told(repair(out));
+    let run = |out: &Path| told(repair(out, &mut |_| ()));
     bench.each_fails(&start, least, &run, never);
     files(&bench.at("undisturbed"))
 }
@@ -429,7 +429,7 @@ fn a_copy_of_the_manifest_is_never_of_a_commit_that_was_swept() {
         // The next writer sweeps, and changes nothing.
         remove(&out, &Selection { missing: true, ..Selection::default() }, false).unwrap();
         fs::remove_file(out.join("manifest.json")).unwrap();
-        let repaired = repair(&out).unwrap();
+        let repaired = repair(&out, &mut |_| ()).unwrap();
         assert!(repaired.lost.is_empty(), "operation {at} of {count}: {:?}", repaired.lost);
         assert_eq!(state(&out).unwrap(), found, "operation {at} of {count}");
     }

@@ -482,7 +482,7 @@ impl Bench {
     fn prepare(&mut self, map: &str) {
         let source: Source = map.parse().unwrap();
         let (has_raw, is_empty) = (self.has_raw(), self.opened().segments().is_empty());
-        match prepare(&self.current, &source) {
+        match prepare(&self.current, &source, &mut |_| ()) {
             Ok(prepared) => {
                 assert!(has_raw || is_empty);
                 self.preparation = prepared.preparation;

@@ -192,7 +192,7 @@ fn print_table(report: &AnnReport) -> Result<(), Failure> {
     let (data, machine) = (&report.data, &report.machine);
     let held_out = if data.queries_path.is_none() { " held out" } else { "" };
     let mut head = format!(
-        "data      {}: {} of {} numbers, {}, {}; {} queries{held_out}\nmachine   {}, {} cores, {}\n",
+        "data      {}: {} of {} numbers, {}, {}; {} queries{held_out}\nmachine   {}, {}, {}\n",
         data.path,
         output::counted(data.rows as u64, "vector"),
         data.dim,
@@ -200,7 +200,7 @@ fn print_table(report: &AnnReport) -> Result<(), Failure> {
         data.metric,
         output::count(data.queries as u64),
         machine.cpu,
-        machine.cores,
+        output::counted(machine.cores as u64, "core"),
         machine.kernels,
     );
     for index in &report.indexes {

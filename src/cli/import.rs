@@ -10,6 +10,7 @@ use super::Outcome;
 use super::arguments::GraphArguments;
 use super::failure::Failure;
 use super::output;
+use super::progress::GraphBar;
 use crate::core::Kind;
 use crate::index::RowKind;
 use crate::metric::{METRICS, Metric};
@@ -45,7 +46,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         vectors: RowKind::named(&arguments.vectors).ok_or_else(|| unknown("--vectors"))?,
         graph: arguments.graph.wish(),
     };
-    let done = import(&arguments.file, &arguments.out, options)?;
+    let mut bar = GraphBar::default();
+    let outcome = import(&arguments.file, &arguments.out, options, &mut |graphs| bar.show(graphs));
+    bar.finish();
+    let done = outcome?;
     let (manifest, seconds) = (&done.manifest, start.elapsed().as_secs_f64());
     let images: u64 = manifest.segments.iter().map(|segment| segment.images).sum();
     let patches: u64 = manifest.segments.iter().map(|segment| segment.patches).sum();

@@ -99,6 +99,9 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     if question.explain {
         explain(&search);
     }
+    if let Thoroughness::Recall(target) = question.thoroughness {
+        tell_unreached(&search, target);
+    }
     let mut results: Vec<Vec<Nearest>> = Vec::new();
     let batch_rows = match question.wanted {
         Wanted::Nearest(_) => BATCH_ROWS,
@@ -151,6 +154,18 @@ fn explain(search: &VectorSearch<'_>) {
         };
         let vectors = output::counted(path.vectors as u64, "vector");
         output::message(&format!("segment {number}, {vectors}: {}{effort}", path.index));
+    }
+}
+
+/// Names segments whose graph did not reach a recall, as hard as it was tried.
+fn tell_unreached(search: &VectorSearch<'_>, target: f64) {
+    for (number, path) in (1..).zip(search.paths()) {
+        if let (Some(ef), Some(recall)) = (path.ef, path.recall_at_10.filter(|&recall| recall < target)) {
+            output::message(&format!(
+                "warning: segment {number} is searched with ef {ef} and recall {recall:.3}, for {target} was not reached when \
+                 its graph was built; --ef N looks harder, --exact at every vector"
+            ));
+        }
     }
 }
 

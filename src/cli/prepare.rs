@@ -11,6 +11,7 @@ use super::arguments::{NONE, RuntimeArguments, one_of, require_folder};
 use super::failure::Failure;
 use super::graphs::tell_ungraphed;
 use super::output;
+use super::progress::RowBar;
 use crate::collection::prepare;
 use crate::dims::{Method, Source};
 
@@ -41,7 +42,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         (Some(source), _) => source.clone(),
         (None, dropped) => Source::Own(Method::Drop(dropped.unwrap_or_default())),
     };
-    let prepared = arguments.runtime.pool().install(|| prepare(&arguments.collection, &source))?;
+    let bar = RowBar::new();
+    let pool = arguments.runtime.pool();
+    let outcome = pool.install(|| prepare(&arguments.collection, &source, &mut |written| bar.show(written)));
+    bar.finish();
+    let prepared = outcome?;
     tell_ungraphed(&prepared.ungraphed);
     let preparation = prepared.preparation;
     let seconds = start.elapsed().as_secs_f64();

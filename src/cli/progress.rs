@@ -79,6 +79,22 @@ impl RowBar {
     }
 }
 
+/// A bar for graphs alone, once there is something to show.
+#[derive(Default)]
+pub(crate) struct GraphBar(Option<ProgressBar>);
+
+impl GraphBar {
+    /// Shows how far the graphs are.
+    pub fn show(&mut self, graphs: GraphStatus) {
+        show_graphs(self.0.get_or_insert_with(|| bar(ProgressStyle::with_template(""))), graphs);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
 /// Shows how far graphs are, in vectors.
 fn show_graphs(bar: &ProgressBar, graphs: GraphStatus) {
     if graphs.vectors == 0 {

@@ -10,6 +10,7 @@ use super::arguments::{NONE, require_folder};
 use super::failure::Failure;
 use super::graphs::tell_ungraphed;
 use super::output;
+use super::progress::GraphBar;
 use crate::collection::repair;
 
 #[derive(Args)]
@@ -24,7 +25,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     require_folder(&arguments.collection, NONE)?;
-    let done = repair(&arguments.collection)?;
+    let mut bar = GraphBar::default();
+    let outcome = repair(&arguments.collection, &mut |graphs| bar.show(graphs));
+    bar.finish();
+    let done = outcome?;
     tell_ungraphed(&done.ungraphed);
     let shown = arguments.collection.display();
     let outcome = if done.lost.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects };

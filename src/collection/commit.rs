@@ -218,7 +218,8 @@ impl Draft {
     }
 
     /// Publishes: segments get the graphs that they lack, the manifest takes its name. `finished` says that the unfinished
-    /// work is in it, and may go; `demand` what becomes of a segment whose graph is worth nothing.
+    /// work is in it, and may go; `demand` what becomes of a segment whose graph is worth nothing; `told` hears how far the
+    /// graphs are, now and then.
     ///
     /// # Errors
     /// A graph that is required and worth nothing, or the system's refusal; the last commit is then still there, and so is
@@ -228,15 +229,19 @@ impl Draft {
         manifest: &Manifest,
         finished: bool,
         demand: GraphDemand,
+        told: &mut dyn FnMut(GraphStatus),
     ) -> Result<Published, CollectionError> {
-        self.publish_telling(manifest, finished, demand, &mut |_| ControlFlow::Continue(()))
+        self.publish_unless_stopped(manifest, finished, demand, &mut |graphs| {
+            told(graphs);
+            ControlFlow::Continue(())
+        })
     }
 
-    /// The same; `told` hears how far the graphs are, now and then, and may stop the commit.
+    /// The same; `told` may stop the commit.
     ///
     /// # Errors
     /// Those of [`Draft::publish`], and [`CollectionError::Stopped`].
-    pub fn publish_telling(
+    pub fn publish_unless_stopped(
         self,
         manifest: &Manifest,
         finished: bool,

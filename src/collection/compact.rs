@@ -119,6 +119,6 @@ pub fn compact(
     };
     drop(written);
     let mut told = Written::telling(rows_written, progress);
-    let Published { ungraphed, .. } = draft.publish_telling(&compacted, false, demand, &mut told)?;
+    let Published { ungraphed, .. } = draft.publish(&compacted, false, demand, &mut told)?;
     Ok(Compaction { segments_before, segments, dropped_patches, ungraphed })
 }

@@ -1,7 +1,6 @@
 //! Several segments become one: the images that are listed, in order of their paths, each content once.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use patchdex_format::{ContainerWriter, Element, SegmentEntry, ViewRow};
@@ -25,14 +24,8 @@ pub struct Written {
 
 impl Written {
     /// Tells `progress` of graphs, after `rows` rows.
-    pub(super) fn telling(
-        rows: u64,
-        progress: &mut dyn FnMut(&Written),
-    ) -> impl FnMut(GraphStatus) -> ControlFlow<()> {
-        move |graphs| {
-            progress(&Written { rows, of: rows, graphs: Some(graphs) });
-            ControlFlow::Continue(())
-        }
+    pub(super) fn telling(rows: u64, progress: &mut dyn FnMut(&Written)) -> impl FnMut(GraphStatus) {
+        move |graphs| progress(&Written { rows, of: rows, graphs: Some(graphs) })
     }
 }
 

@@ -97,8 +97,7 @@ pub fn merge(
     };
     drop(written);
     let mut told = Written::telling(rows_written, progress);
-    let Published { manifest, ungraphed } =
-        draft.publish_telling(&merged, true, GraphDemand::Wanted, &mut told)?;
+    let Published { manifest, ungraphed } = draft.publish(&merged, true, GraphDemand::Wanted, &mut told)?;
     Ok(Merge { manifest, superseded, metadata_dropped, raw_dropped, ungraphed })
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use patchdex_format::Manifest;
 
+use super::fold::{Written, tally};
 use super::{
     Collection, CollectionError, Draft, GraphDemand, PreparationChoice, Published, Ungraphed, meaning,
     require_tokens, segment_dir, write_preparation,
@@ -23,12 +24,16 @@ pub struct Prepared {
 }
 
 /// Replaces the preparation of the collection in `path`, and with it every stored vector, in one commit; none when it
-/// has that preparation already.
+/// has that preparation already. `progress` is told of rows as they are written.
 ///
 /// # Errors
 /// Tokens that were not kept, a preparation that does not fit them, damage, a full disk, or another writer at work. The
 /// last commit is still there then.
-pub fn prepare(path: &Path, source: &Source) -> Result<Prepared, CollectionError> {
+pub fn prepare(
+    path: &Path,
+    source: &Source,
+    progress: &mut dyn FnMut(&Written),
+) -> Result<Prepared, CollectionError> {
     let draft = Draft::change(path)?;
     let collection = Collection::open(path)?;
     let manifest = collection.manifest();
@@ -55,12 +60,14 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Prepared, CollectionError
     }
     let encoding = RowEncoding { preparation: &preparation, metric, rows };
     let mut segments = manifest.segments.clone();
+    let rows_written = segments.iter().map(|segment| segment.patches).sum();
+    let mut written = tally(rows_written, progress);
     for (entry, tokens) in segments.iter_mut().zip(&tokens) {
         let folder = segment_dir(path, entry);
         let name = FileRole::Vectors.name_at(draft.commit());
         // Rows without an image are prepared too: the tables go on pointing to the same rows.
         let blocks: Vec<&[f32]> = tokens.chunks(BLOCK_TOKENS * dim).collect();
-        encoding.write(&folder.join(&name), &blocks, super::CREATED_BY, &mut |_| {})?;
+        encoding.write(&folder.join(&name), &blocks, super::CREATED_BY, &mut written)?;
         FileRole::replace(entry, vec![file_entry(&folder, &name)?]);
     }
     let prepared = Manifest {
@@ -69,7 +76,9 @@ pub fn prepare(path: &Path, source: &Source) -> Result<Prepared, CollectionError
         segments,
         ..draft.next(manifest)
     };
-    let Published { ungraphed, .. } = draft.publish(&prepared, false, GraphDemand::Wanted)?;
+    drop(written);
+    let mut told = Written::telling(rows_written, progress);
+    let Published { ungraphed, .. } = draft.publish(&prepared, false, GraphDemand::Wanted, &mut told)?;
     Ok(Prepared { preparation, ungraphed })
 }
 

@@ -60,7 +60,7 @@ pub fn remove(path: &Path, selection: &Selection, dry_run: bool) -> Result<Remov
     if !dry_run && !removal.images.is_empty() {
         segments.extend(emptied(&draft, &collection, &segments)?);
         let removed = Manifest { segments, ..draft.next(manifest) };
-        removal.ungraphed = draft.publish(&removed, false, GraphDemand::Wanted)?.ungraphed;
+        removal.ungraphed = draft.publish(&removed, false, GraphDemand::Wanted, &mut |_| ())?.ungraphed;
     }
     Ok(removal)
 }

@@ -8,8 +8,8 @@ use patchdex_format::{FileEntry, Manifest, SegmentEntry};
 use super::commit::{BACKUP_NAME, LOCK_NAME};
 use super::verify::verify_rejects;
 use super::{
-    CREATED_BY, CollectionError, Draft, GraphDemand, Ungraphed, generic_preparation, meaning, read_manifest,
-    read_manifest_file, read_preparation, write_preparation,
+    CREATED_BY, CollectionError, Draft, GraphDemand, GraphStatus, Ungraphed, generic_preparation, meaning,
+    read_manifest, read_manifest_file, read_preparation, write_preparation,
 };
 use crate::dims::Preparation;
 use crate::index::VectorLayout;
@@ -41,11 +41,11 @@ impl Repair {
     }
 }
 
-/// Repairs the collection in `path`, in one commit.
+/// Repairs the collection in `path`, in one commit. `told` hears how far graphs are that are made anew.
 ///
 /// # Errors
 /// A manifest or preparation that nothing can be made from, a full disk, or another writer at work. Nothing is lost then.
-pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
+pub fn repair(path: &Path, told: &mut dyn FnMut(GraphStatus)) -> Result<Repair, CollectionError> {
     let mut done = Repair::default();
     restore_manifest(path, &mut done)?;
     let draft = Draft::change(path)?;
@@ -69,7 +69,7 @@ pub fn repair(path: &Path) -> Result<Repair, CollectionError> {
     }
     if repaired != manifest {
         let repaired = draft.next(&repaired);
-        let published = draft.publish(&repaired, false, GraphDemand::Wanted)?;
+        let published = draft.publish(&repaired, false, GraphDemand::Wanted, told)?;
         let has_graph = |segment: &str| {
             let entry = published.manifest.segments.iter().find(|entry| entry.id == segment);
             entry.is_some_and(|entry| FileRole::Graph.entry(entry).is_some())

@@ -21,7 +21,7 @@ use crate::segment::write_container;
 use crate::storage::{self, Map, Residency};
 
 /// Queries that an exact index is asked: a scan takes as long whatever is looked for.
-pub const EXACT_QUERIES: usize = 100;
+pub const EXACT_QUERIES: usize = 200;
 /// Queries that each point is asked before those that count.
 const WARM_UP_QUERIES: usize = 16;
 /// What takes less is timed badly.
@@ -270,7 +270,8 @@ fn cold_open_ms(
         if !storage::forget(path)? {
             return Ok(None);
         }
-        rounds.push(open_ms(kind, path, vectors, query, options.k, options.residency)?);
+        let k = options.k.min(vectors.len());
+        rounds.push(open_ms(kind, path, vectors, query, k, options.residency)?);
     }
     Ok(Some(median(rounds)))
 }

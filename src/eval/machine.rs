@@ -61,12 +61,22 @@ pub(super) fn with_peak<R>(work: impl FnOnce() -> R) -> (R, Option<Memory>) {
             peak
         };
         let watcher = scope.spawn(watch);
+        let done = Done(&is_done);
         let result = work();
         let after = anonymous_bytes().unwrap_or(0);
-        is_done.store(true, Ordering::Relaxed);
+        drop(done);
         let peak = watcher.join().unwrap_or(before).max(after);
         (result, Some(Memory { before_bytes: before, peak_bytes: peak }))
     })
+}
+
+/// Says so when it goes, also where the work panicked: the watcher is waited for then, too.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn anonymous_bytes() -> Option<u64> {
@@ -93,5 +103,11 @@ mod tests {
         let memory = memory.unwrap();
         assert_eq!(sum, 64 << 20);
         assert!(memory.peak_bytes >= memory.before_bytes, "{memory:?}");
+    }
+
+    #[test]
+    fn work_that_panics_is_not_watched_for_ever() {
+        let work = || with_peak(|| panic!("no such work"));
+        assert!(std::panic::catch_unwind(work).is_err());
     }
 }

@@ -257,7 +257,7 @@ impl Watch<'_> {
             progress(status);
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        draft.publish_telling(manifest, true, demand, &mut told).map_err(|error| match error {
+        draft.publish_unless_stopped(manifest, true, demand, &mut told).map_err(|error| match error {
             CollectionError::Stopped { .. } => {
                 IngestError::Interrupted { done: status.done, images: status.images }
             }

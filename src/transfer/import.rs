@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::growth::Growth;
 use super::incoming::{Images, grow_from_vectors};
 use super::{FileFormat, TransferError};
-use crate::collection::{CREATED_BY, Draft, GraphDemand, GraphWish, write_preparation};
+use crate::collection::{CREATED_BY, Draft, GraphDemand, GraphStatus, GraphWish, write_preparation};
 use crate::dims::Preparation;
 use crate::exchange::{ParquetPatches, PatchBlock, VectorFile};
 use crate::index::RowKind;
@@ -39,12 +39,17 @@ pub struct Import {
     pub skipped: Vec<String>,
 }
 
-/// Makes the collection `out` of the vectors in `file`, whose ending names the format.
+/// Makes the collection `out` of the vectors in `file`, whose ending names the format. `told` hears how far its graph is.
 ///
 /// # Errors
 /// A file that is damaged, of no format, or whose rows do not make images; a place that is taken; a full disk. No
 /// collection is made then.
-pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import, TransferError> {
+pub fn import(
+    file: &Path,
+    out: &Path,
+    options: ImportOptions,
+    told: &mut dyn FnMut(GraphStatus),
+) -> Result<Import, TransferError> {
     let format = FileFormat::read(file)?;
     let before = Version::of(file)?;
     let mut source = Source::open(file, format)?;
@@ -90,7 +95,7 @@ pub fn import(file: &Path, out: &Path, options: ImportOptions) -> Result<Import,
         rejects: draft.write_rejects("")?,
         source: stamp,
     };
-    let manifest = draft.publish(&manifest, true, GraphDemand::Required)?.manifest;
+    let manifest = draft.publish(&manifest, true, GraphDemand::Required, told)?.manifest;
     Ok(Import { manifest, unchanged: false, skipped })
 }
 
