@@ -4,9 +4,10 @@
 Sets of vectors go by name: those of tools/datasets/tokens (video, photographs, and raw- before either) and made-up ones
 (clustered-384, clustered-768, uniform-384). In each round everybody in turn builds, is asked with rising effort by one
 thread and by several, is saved and opened; so whatever else the machine does meets all of them. Peers get the rows in
-shuffled order and all queries in one call, so that Python costs them nothing. The table holds ratios within a round:
-above 1, patchdex is ahead. Fetches its own environment (requirements-peers.txt, Python 3.11 or later, a C++ compiler)
-into the cache. hnsw_rs, a crate, takes part with --with-hnsw-rs; it builds slowly, and --rows makes it less.
+shuffled order and all queries in one call, so that Python costs them nothing. The exact index has the one of faiss
+beside it. The table holds ratios within a round: above 1, patchdex is ahead. Fetches its own environment
+(requirements-peers.txt, Python 3.11 or later, a C++ compiler) into the cache. hnsw_rs, a crate, takes part with
+--with-hnsw-rs; it builds slowly, and --rows makes it less.
 
 Not quite alike: patchdex judges its recall by its own half-precision vectors, the others are judged by the same vectors
 in single precision; and opening patchdex's index maps no vectors, which lie in the collection.
@@ -49,6 +50,7 @@ QUICK_ROWS, QUICK_QUERIES = 10_000, 200
 INTRINSIC = 16  # dimensions in which the rows of a cluster differ
 BATCH = 64  # queries whose similarities with all rows are in memory
 WARM_UP_QUERIES = 16
+EXACT_QUERIES = 200  # as many as patchdex bench ann asks an exact index
 LEAST_S = 0.1  # what takes less is timed badly
 
 
@@ -165,6 +167,7 @@ PEERS = {
     "voyager": (Voyager, None),
 }
 HNSW_RS = "hnsw_rs"
+FLAT = "faiss Flat"
 
 
 class Data:
@@ -256,6 +259,26 @@ def measure_peer(name, data, threads, folder):
     return {"build_s": build_s, "bytes": size, "open_ms": open_ms, "points": points}
 
 
+def measure_flat(data, threads):
+    """The exact index of faiss, asked as patchdex bench ann asks: one thread query after query, more all together."""
+    import faiss
+
+    index = faiss.IndexFlatIP(data.base.shape[1])
+    index.add(data.base)
+    queries = data.queries[:EXACT_QUERIES]
+    exact = {}
+    for count in threads:
+        faiss.omp_set_num_threads(count)
+        batches = [queries] if count > 1 else [queries[at : at + 1] for at in range(len(queries))]
+        index.search(queries[:WARM_UP_QUERIES], K)
+        passes, seconds = 0, 0.0
+        while seconds < LEAST_S:
+            taken, _ = timed(lambda: [index.search(batch, K) for batch in batches])
+            passes, seconds = passes + 1, seconds + taken
+        exact[str(count)] = passes * len(queries) / seconds
+    return {"exact": exact}
+
+
 def measure_hnsw_rs(program, data, threads, folder):
     """One run of examples/hnsw_rs_peer.rs."""
     import numpy as np
@@ -286,7 +309,7 @@ def measure_ours(program, residency, threads, folder):
     """One run of patchdex, and what it says about the machine."""
     command = [program, "bench", "ann", "--data", folder / "base.npy", "--queries", folder / "queries.npy"]
     options = {
-        "indexes": "hnsw",
+        "indexes": "exact,hnsw",
         "ef": ",".join(map(str, EFS)),
         "m": M,
         "ef-construction": EF_CONSTRUCTION,
@@ -303,20 +326,23 @@ def measure_ours(program, residency, threads, folder):
     points = [
         {"ef": p["params"]["ef"], "threads": p["threads"], "qps": p["qps"], "recall": p[f"recall_at_{K}"]}
         for p in report["points"]
+        if p["index"] == "hnsw"
     ]
+    exact = {str(p["threads"]): p["qps"] for p in report["points"] if p["index"] == "exact"}
     vectors = 2 * report["data"]["rows"] * report["data"]["dim"]
     result = {
         "build_s": report["build_s"]["hnsw"],
         "bytes": report["index_bytes"]["hnsw"] + vectors,
         "open_ms": report["open_ms"]["hnsw"],
         "points": points,
+        "exact": exact,
     }
     return result, report["machine"]
 
 
 def qps_at(result, recall, threads):
     """Queries a second at a recall: their logarithm lies on a line between the efs; None where it is not reached."""
-    points = sorted((p["recall"], p["qps"]) for p in result["points"] if p["threads"] == threads)
+    points = sorted((p["recall"], p["qps"]) for p in result.get("points", []) if p["threads"] == threads)
     front = [(r, qps) for r, qps in points if all(other <= qps for better, other in points if better > r)]
     above = [(r, qps) for r, qps in front if r >= recall]
     below = [(r, qps) for r, qps in front if r < recall]
@@ -340,9 +366,12 @@ def figures(result, threads):
         one, many = (qps_at(result, RECALLS[1], count) for count in (threads[0], threads[-1]))
         name = f"{threads[-1]} threads over {threads[0]} at recall {RECALLS[1]:.2f}"
         found[name] = many / one if one and many else None
-    found["build"] = 1 / result["build_s"]
-    found["bytes, vectors among them"] = 1 / result["bytes"]
-    found["open to first answer"] = 1 / result["open_ms"]
+    costs = {"build": "build_s", "bytes, vectors among them": "bytes", "open to first answer": "open_ms"}
+    found |= {name: 1 / result[cost] if cost in result else None for name, cost in costs.items()}
+    for count in threads:
+        how = "all together" if count > 1 else "one after another"
+        name = f"exact queries/s, {how}, {count} thread{'s' if count > 1 else ''}"
+        found[name] = result.get("exact", {}).get(str(count))
     return found
 
 
@@ -438,15 +467,24 @@ def measure(name, peers, arguments, threads):
             for peer in random.sample(names, len(names)):
                 if peer == OURS:
                     result, machine = measure_ours(arguments.program, arguments.residency, threads, folder)
+                elif peer == FLAT:
+                    result = measure_flat(data, threads)
                 elif peer == HNSW_RS:
                     result = measure_hnsw_rs(arguments.with_hnsw_rs, data, threads, folder)
                 else:
                     result = measure_peer(peer, data, threads, folder)
                 rounds[-1][peer] = result
-                qps = qps_at(result, RECALLS[1], threads[0])
-                shown = f"{qps:,.0f} queries/s at recall {RECALLS[1]}" if qps else f"recall {RECALLS[1]} is not reached"
-                setup.say(f"round {at + 1}", f"{peer}: built in {result['build_s']:.1f} s, {shown}")
+                setup.say(f"round {at + 1}", f"{peer}: {shown(result, threads)}")
     return {"data": shape, "ratios": ratios(rounds, threads, peers), "rounds": rounds}, machine
+
+
+def shown(result, threads):
+    """What is said of a result when it is there."""
+    if "points" not in result:
+        return ", ".join(f"{qps:,.0f} queries/s with {count} threads" for count, qps in result["exact"].items())
+    qps = qps_at(result, RECALLS[1], threads[0])
+    reached = f"{qps:,.0f} queries/s at recall {RECALLS[1]}" if qps else f"recall {RECALLS[1]} is not reached"
+    return f"built in {result['build_s']:.1f} s, {reached}"
 
 
 def rounded(value):
@@ -470,7 +508,7 @@ def run(arguments):
 
     threads = sorted(set(arguments.threads))
     pin(threads[-1])
-    peers = list(PEERS)
+    peers = [*PEERS, FLAT]
     versions = {package: version(package) for package in ("faiss-cpu", "hnswlib", "usearch", "voyager", "numpy")}
     if arguments.with_hnsw_rs:
         peers.append(HNSW_RS)

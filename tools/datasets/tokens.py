@@ -34,7 +34,7 @@ PICTURES = {"data": (".jpg", ".png"), "text": (".jpg",)}  # the .png in text are
 HELD_OUT, OF = 5, 10  # photographs whose number leaves this remainder give the queries
 TILES = "256/64"
 QUERIES = 2_000
-LONG_SIDE = 518
+LONG_SIDES = {"video": 770, "photographs": 518}  # frames as they are, pictures as patchdex has them
 
 
 def frames(video, folder, every):
@@ -81,7 +81,7 @@ def tokens(arguments, pictures, out, options):
     setup.say("embed", f"{count} pictures of {pictures.name}")
     collection = pictures.with_suffix(".pdx")
     commands = [
-        ["index", pictures, "--out", collection, "--long-side", arguments.long_side, "--index", "exact", *options],
+        ["index", pictures, "--out", collection, "--index", "exact", *options],
         ["export", collection, out],
     ]
     for command in commands:
@@ -100,7 +100,9 @@ def make(name, arguments, root, folder):
     import numpy as np
 
     kind = name.removeprefix(RAW)
+    long_side = arguments.long_side or LONG_SIDES[kind]
     options = ["--model", "dinov2-small", "--prepare", "none"] if name.startswith(RAW) else []
+    options += ["--long-side", long_side]
     if kind == "video":
         setup.say("decode", f"{VIDEO}, one frame of {arguments.every}")
         base, queries = frames(root / VIDEO, folder, arguments.every)
@@ -113,7 +115,7 @@ def make(name, arguments, root, folder):
     chosen = spread(np.load(folder / "all-queries.npy", mmap_mode="r"), QUERIES)
     np.save(folder / "queries.npy", chosen)
     rows = np.load(folder / "base.npy", mmap_mode="r")
-    about = {"rows": len(rows), "dim": rows.shape[1], "queries": len(chosen), "long_side": arguments.long_side}
+    about = {"rows": len(rows), "dim": rows.shape[1], "queries": len(chosen), "long_side": long_side}
     if kind == "video":
         about["every"] = arguments.every
     place = arguments.cache / "datasets" / name
@@ -161,9 +163,8 @@ def main():
     parser.add_argument(
         "--long-side",
         type=positive,
-        default=LONG_SIDE,
         metavar="PX",
-        help="of a picture before the model (%(default)s)",
+        help="of a picture before the model (770 for frames, 518 for photographs)",
     )
     parser.add_argument("--opencv-doc", type=Path, metavar="DIR", help="the package's examples, instead of fetching it")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
