@@ -22,12 +22,11 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # setup.py is run from the folder above, not installed
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import setup  # noqa: E402
-from fit_preparation import EXAMPLES, examples  # noqa: E402
+import sources  # noqa: E402
 
 REQUIREMENTS = setup.HERE / "requirements-tokens.txt"
 SETS = ("video", "photographs", "raw-video", "raw-photographs")
 RAW = "raw-"
-VIDEO = "data/vtest.avi"
 EVERY, LAST_FRAME = 8, 641
 QUERY_EVERY, FIRST_QUERY_FRAME = 12, 700
 PICTURES = {"data": (".jpg", ".png"), "text": (".jpg",)}  # the .png in text are masks
@@ -44,13 +43,8 @@ def frames(video, folder, every):
     parts = folder / "base", folder / "queries"
     for part in parts:
         part.mkdir()
-    reader = cv2.VideoCapture(str(video))
     number = 0
-    while True:
-        is_there, frame = reader.read()
-        if not is_there:
-            break
-        number += 1
+    for number, frame in sources.frames(video):
         is_base = number <= LAST_FRAME and (number - 1) % every == 0
         is_query = number >= FIRST_QUERY_FRAME and number % QUERY_EVERY == 0
         for part, wanted in zip(parts, (is_base, is_query)):
@@ -104,8 +98,8 @@ def make(name, arguments, root, folder):
     options = ["--model", "dinov2-small", "--prepare", "none"] if name.startswith(RAW) else []
     options += ["--long-side", long_side]
     if kind == "video":
-        setup.say("decode", f"{VIDEO}, one frame of {arguments.every}")
-        base, queries = frames(root / VIDEO, folder, arguments.every)
+        setup.say("decode", f"{sources.VIDEO}, one frame of {arguments.every}")
+        base, queries = frames(root / sources.VIDEO, folder, arguments.every)
         query_options = options
     else:
         base, queries = photographs(root, arguments.cache / "photos", folder)
@@ -127,20 +121,12 @@ def make(name, arguments, root, folder):
     setup.say("ready", f"{place}: {len(rows):,} rows of {rows.shape[1]} numbers, {len(chosen):,} queries")
 
 
-def opencv_doc(arguments, folder):
-    """The folder of the package's examples."""
-    root = arguments.opencv_doc or examples(folder) / EXAMPLES
-    if not (root / VIDEO).is_file():
-        raise setup.Failure(f"{root / VIDEO} is missing; --opencv-doc is the folder of the package's examples")
-    return root
-
-
 def run(arguments):
     datasets = arguments.cache / "datasets"
     datasets.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=datasets, prefix=".making-") as folder:
         folder = Path(folder)
-        root = opencv_doc(arguments, folder)
+        root = sources.opencv_doc(arguments, folder)
         for name in dict.fromkeys(arguments.sets):
             (folder / name).mkdir()
             make(name, arguments, root, folder / name)
