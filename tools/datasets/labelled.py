@@ -76,6 +76,14 @@ def save(path, picture, quality=95):
         raise setup.Failure(f"cannot write {path}")
 
 
+def copy(path, folder, name):
+    """Copies a picture as a query; gives its file_name. Its name in sources tells pictures of one name apart."""
+    file_name = f"queries/{name.replace('/', '_')}"
+    (folder / file_name).parent.mkdir(exist_ok=True)
+    shutil.copyfile(path, folder / file_name)
+    return file_name
+
+
 @contextlib.contextmanager
 def whole(place):
     """A folder to fill, which takes `place` when the block ends well. Only an older set gives way."""
@@ -104,9 +112,8 @@ def write(place, arguments, make):
     )
 
 
-def main(script, description, make, add_arguments=lambda parser: None):
-    """The command line of a tool that makes the set of the script's name; gives the exit status."""
-    name = Path(script).stem
+def main(script, name, description, make, add_arguments=lambda parser: None):
+    """The command line of a tool that makes the set `name`; gives the exit status."""
     parser = argparse.ArgumentParser(description=description)
     add_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"instead of the cache's folder datasets/{name}")

@@ -16,6 +16,7 @@ import sources  # noqa: E402
 from labelled import setup  # noqa: E402
 from tokens import EVERY, positive  # noqa: E402
 
+NAME = "pets09"
 QUERIES, SEED = 120, 0
 LICENCE = "The boxes are those of PETS09-S2L1, 2D MOT 2015, CC BY-NC-SA 3.0."
 
@@ -73,7 +74,7 @@ def make(arguments, pictures, folder):
     shutil.copyfile(arguments.ground_truth, folder / "gt" / "gt.txt")
     height, width = gallery.images[0]["height"], gallery.images[0]["width"]
     (folder / "seqinfo.ini").write_text(
-        f"[Sequence]\nname=pets09\nimDir=img1\nframeRate=7\nseqLength={count}\n"
+        f"[Sequence]\nname={NAME}\nimDir=img1\nframeRate=7\nseqLength={count}\n"
         f"imWidth={width}\nimHeight={height}\nimExt=.jpg\n"
     )
     return gallery, ask(gallery, inside)
@@ -85,4 +86,5 @@ def add_arguments(parser):
 
 
 if __name__ == "__main__":
-    sys.exit(labelled.main(__file__, "Make the labelled set pets09: people in the frames of a video.", make, add_arguments))
+    about = "Make the labelled set pets09: people in the frames of a video."
+    sys.exit(labelled.main(__file__, NAME, about, make, add_arguments))
