@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes the labelled set scenes: objects cut out of photographs (objects.txt), pasted into other photographs.
 
-Objects are scaled, turned (degrees clockwise), seen aslant, lit, blurred and hidden by up to half; boxes are of what can be
-seen. About a fifth of the scenes show none. Backgrounds are parts of photographs that show no object, cut anew for each
-scene. Queries are the objects in their own photographs, which are not in the gallery. A scene depends on --seed and its
-number only.
+Objects are scaled, turned (degrees clockwise), seen aslant, lit, blurred and hidden by up to half; boxes are of what
+can be seen. About a fifth of the scenes show none. Backgrounds are parts of photographs that show no object, cut anew
+for each scene. Queries are the objects in their own photographs, which are not in the gallery. A scene depends on
+--seed and its number only.
 """
 
 import math
@@ -19,11 +19,11 @@ from tokens import positive  # noqa: E402
 NAME = "scenes"
 OBJECTS = Path(__file__).resolve().parent / "objects.txt"
 BACKGROUNDS = {
-    "data/": "aero1.jpg aero3.jpg aloeL.jpg basketball1.png building.jpg ela_original.jpg home.jpg leuvenA.jpg leuvenB.jpg "
-    "pca_test1.jpg rubberwhale1.png smarties.png stuff.jpg text_defocus.jpg text_motion.jpg",
+    "data/": "aero1.jpg aero3.jpg aloeL.jpg basketball1.png building.jpg ela_original.jpg home.jpg leuvenA.jpg "
+    "leuvenB.jpg pca_test1.jpg rubberwhale1.png smarties.png stuff.jpg text_defocus.jpg text_motion.jpg",
     "hfs/data/": "001.jpg 002.jpg",
-    "photos/": "brick.png cell.png clock_motion.png coins.png grass.png gravel.png hubble_deep_field.jpg ihc.png moon.png "
-    "rocket.jpg",
+    "photos/": "brick.png cell.png clock_motion.png coins.png grass.png gravel.png hubble_deep_field.jpg ihc.png "
+    "moon.png rocket.jpg",
     "reg/": "home.png",
     "text/": "scenetext01.jpg scenetext02.jpg scenetext03.jpg scenetext04.jpg scenetext05.jpg "
     "scenetext_segmented_word01.jpg scenetext_segmented_word05.jpg",
@@ -273,7 +273,7 @@ def make(arguments, pictures, folder):
     for thing in things:
         name = thing.photograph
         if name not in images:
-            images[name] = queries.image(labelled.copy(pictures.path(name), folder, name), photographs[name])
+            images[name] = queries.image(labelled.copy(pictures.path(name), folder, "queries", name), photographs[name])
         queries.box(images[name], thing.name, thing.box, scale=1, rotation=0, occlusion=0)
     return gallery, queries
 

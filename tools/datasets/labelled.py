@@ -1,7 +1,7 @@
 """Writes a labelled set: pictures with boxes of instances to find, and the boxes to ask with, in two COCO files.
 
-A set is a folder with gallery.json, queries.json and LICENCES.md. Boxes of one instance_id show one and the same thing, in
-either file. A set is made beside its place and takes it when it is whole. Also owns the command line that its tools share.
+A set is a folder with gallery.json, queries.json and LICENCES.md. Boxes of one instance_id show one and the same thing,
+in either file. A set is made beside its place and takes it when it is whole. Also owns the command line of the tools.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def bounds(points):
 
 
 def save(path, picture, quality=95):
-    """Writes a picture as its name says, JPEG or PNG."""
+    """Writes a picture as JPEG."""
     import cv2
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,9 +76,9 @@ def save(path, picture, quality=95):
         raise setup.Failure(f"cannot write {path}")
 
 
-def copy(path, folder, name):
-    """Copies a picture as a query; gives its file_name. Its name in sources tells pictures of one name apart."""
-    file_name = f"queries/{name.replace('/', '_')}"
+def copy(path, folder, part, name):
+    """Copies a picture, named as in sources, into a part of the set; gives its file_name there."""
+    file_name = f"{part}/{name.replace('/', '_')}"
     (folder / file_name).parent.mkdir(exist_ok=True)
     shutil.copyfile(path, folder / file_name)
     return file_name
@@ -108,7 +108,8 @@ def write(place, arguments, make):
         queries.write(folder / QUERIES)
         (folder / LICENCES).write_text(pictures.licences(), encoding="utf-8")
     setup.say(
-        "ready", f"{place}: {len(gallery.images):,} images, {len(gallery.boxes):,} boxes, {len(queries.boxes):,} queries"
+        "ready",
+        f"{place}: {len(gallery.images):,} images, {len(gallery.boxes):,} boxes, {len(queries.boxes):,} queries",
     )
 
 

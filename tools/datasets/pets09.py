@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes the labelled set pets09: frames of vtest.avi with the people in them, as a sequence of MOT Challenge.
 
-The ground truth is that of PETS09-S2L1 (2D MOT 2015, CC BY-NC-SA 3.0), which whoever uses it gives with --ground-truth; it
-is no part of patchdex. Frames keep their numbers, from 1. Queries are boxes of the frames themselves, of people who are
-seen in another frame too, and wholly inside their frame.
+The ground truth is that of PETS09-S2L1 (2D MOT 2015, CC BY-NC-SA 3.0), which whoever uses it gives with --ground-truth;
+it is no part of patchdex. Frames keep their numbers, from 1. Queries are boxes of the frames themselves, of people who
+are seen in another frame too, and wholly inside their frame.
 """
 
 import shutil

@@ -5,6 +5,7 @@ A picture is named as it lies: photos/NAME is a sample photograph, every other n
 """
 
 import sys
+import zipfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True  # setup.py is run from the folder above, not installed
@@ -37,6 +38,7 @@ SAMPLE_LICENCES = {
     "retina.jpg": ("Mikael Häggström", CC0),
     "rocket.jpg": ("SpaceX", PUBLIC),
 }
+DISPARITY = "2e49c8cebff3fa20359a0cc6880c82e1c03bbb106da81a177218281bc2f113d7"
 PACKAGE_LICENCE = "Apache-2.0 and BSD-3-Clause, as the package's copyright file says for all files"
 
 
@@ -101,3 +103,17 @@ def sample_photographs(cache):
     """Sees to it that the sample photographs are in the cache."""
     with setup.exclusive(cache / "setup.lock"):
         setup.Setup(cache, False).photos()
+
+
+def motorcycle_disparity(cache):
+    """The file of the disparities of motorcycle_left.png, in pixels; comes with the sample photographs' package."""
+    path = cache / "datasets" / "motorcycle_disp.npz"
+    with setup.exclusive(cache / "setup.lock"):
+        filled = setup.Setup(cache, False)
+        if not filled.checked.holds(path, DISPARITY):
+            with (
+                filled.environment.wheel(filled.downloads, *setup.PICTURES) as wheel,
+                zipfile.ZipFile(wheel) as archive,
+            ):
+                filled.extract(archive, f"skimage/data/{path.name}", path, DISPARITY)
+    return path
