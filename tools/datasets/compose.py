@@ -7,6 +7,7 @@ for each scene. Queries are the objects in their own photographs, which are not 
 --seed and its number only.
 """
 
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -138,8 +139,31 @@ def background(rng, photographs, avoid):
             return cv2.resize(np.ascontiguousarray(cut), size, interpolation=way).astype(np.float32), name
 
 
+@dataclasses.dataclass
+class Part:
+    """An object in a scene: the pixels where it is seen, and how many it has in all."""
+
+    thing: Thing
+    visible: object
+    whole: int
+    scale: float
+    rotation: float
+
+    def box(self):
+        rows, columns = self.visible.nonzero()
+        low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
+        return *low, high[0] - low[0], high[1] - low[1]
+
+    def attributes(self):
+        return {
+            "scale": round(float(self.scale), 3),
+            "rotation": round(float(self.rotation), 1),
+            "occlusion": round(1 - int(self.visible.sum()) / self.whole, 3),
+        }
+
+
 class Scene:
-    """A picture, and what can be seen of each object in it."""
+    """A picture, and the objects in it, from back to front."""
 
     def __init__(self, picture):
         self.picture, self.parts = picture, []
@@ -149,7 +173,7 @@ class Scene:
         tall, wide = self.picture.shape[:2]
         chance = rng.random()
         if self.parts and chance < NEAR:
-            rows, columns = self.parts[rng.integers(len(self.parts))]["visible"].nonzero()
+            rows, columns = self.parts[rng.integers(len(self.parts))].visible.nonzero()
             reach, angle = rng.uniform(0.2, 0.6), rng.uniform(0, 2 * math.pi)
             x = columns.mean() + math.cos(angle) * reach * (width + columns.max() - columns.min()) - width / 2
             y = rows.mean() + math.sin(angle) * reach * (height + rows.max() - rows.min()) - height / 2
@@ -175,15 +199,15 @@ class Scene:
         mask = np.zeros((tall, wide), bool)
         mask[there] = alpha[inside] > 0.5
         whole = np.count_nonzero(alpha > 0.5)
-        hidden = [part["visible"] & ~mask for part in self.parts]
-        shares = [np.count_nonzero(left) / part["whole"] for left, part in zip(hidden, self.parts)]
+        still_seen = [part.visible & ~mask for part in self.parts]
+        shares = [np.count_nonzero(seen) / part.whole for seen, part in zip(still_seen, self.parts)]
         if min(shares + [np.count_nonzero(mask) / whole]) < VISIBLE:
             return False
-        for part, visible in zip(self.parts, hidden):
-            part["visible"] = visible
+        for part, seen in zip(self.parts, still_seen):
+            part.visible = seen
         share = alpha[inside][..., None]
         self.picture[there] = pixels[inside] * share + self.picture[there] * (1 - share)
-        self.parts.append({"thing": thing, "visible": mask, "whole": whole, "scale": scale, "rotation": rotation})
+        self.parts.append(Part(thing, mask, whole, scale, rotation))
         return True
 
 
@@ -247,16 +271,7 @@ def make_scenes(things, photographs, avoid, arguments, folder):
         labelled.save(folder / file_name, picture, quality)
         image = gallery.image(file_name, picture)
         for part in scene.parts:
-            rows, columns = part["visible"].nonzero()
-            box = columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1
-            gallery.box(
-                image,
-                part["thing"].name,
-                box,
-                scale=round(float(part["scale"]), 3),
-                rotation=round(float(part["rotation"]), 1),
-                occlusion=round(1 - np.count_nonzero(part["visible"]) / part["whole"], 3),
-            )
+            gallery.box(image, part.thing.name, part.box(), **part.attributes())
     return gallery
 
 
