@@ -14,5 +14,5 @@ pub use ann_report::{AnnPoint, AnnReport, IndexReport};
 pub use data::{AnnData, DataReport, LoadOptions, Queries};
 pub use error::EvalError;
 pub use machine::{Machine, Memory};
-pub use measures::{pareto, percentile};
+pub use measures::{BoxRanking, CI95_RESAMPLES, Mean, Place, Ranking, Relevance, pareto, percentile};
 pub use recall::{TieRule, Truth};

@@ -11,7 +11,7 @@ pub fn percentile(sorted: &[f64], percent: f64) -> f64 {
 }
 
 /// The median of some values, as [`percentile`] has it.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub(in crate::eval) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     percentile(&values, 50.0)
 }

@@ -1,0 +1,13 @@
+//! Measures: of answers (ranked images, boxes), of means (bootstrap intervals) and of speed. Numbers in, numbers out; what
+//! they were measured on is for the protocols to know.
+
+mod bootstrap;
+mod boxes;
+mod latency;
+mod ranking;
+
+pub use bootstrap::{CI95_RESAMPLES, Mean};
+pub use boxes::{BoxRanking, Place};
+pub(super) use latency::median;
+pub use latency::{pareto, percentile};
+pub use ranking::{Ranking, Relevance};
