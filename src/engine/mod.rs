@@ -1,6 +1,7 @@
 //! A collection with its model: the one glue between pictures, tokens and plans, for command line and server alike.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use patchdex_format::ModelBinding;
@@ -110,9 +111,9 @@ pub fn bound_model_options(binding: &ModelBinding, onnxruntime: Option<PathBuf>)
 
 /// An open collection and a session of its model.
 pub struct Engine {
-    collection: Collection,
-    preparation: Preparation,
-    model: Model,
+    collection: Arc<Collection>,
+    preparation: Arc<Preparation>,
+    model: Arc<Model>,
     session: Session,
 }
 
@@ -147,9 +148,26 @@ impl Engine {
             && model.spec.patch_px == binding.patch_px
             && model.prefix_tokens == binding.prefix_tokens as usize;
         match same {
-            true => Ok(Self { collection, preparation, model, session }),
+            true => Ok(Self {
+                collection: Arc::new(collection),
+                preparation: Arc::new(preparation),
+                model: Arc::new(model),
+                session,
+            }),
             false => Err(EngineError::ForeignPreprocessing { model: dir }),
         }
+    }
+
+    /// Another engine over the same collection, with a session of its own of `threads` threads: both can be asked at the same
+    /// time.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded once more.
+    pub fn beside(&self, threads: usize) -> Result<Self, EngineError> {
+        let session = self.model.session(threads.max(1))?;
+        let Self { collection, preparation, model, .. } = self;
+        let (collection, preparation, model) = (collection.clone(), preparation.clone(), model.clone());
+        Ok(Self { collection, preparation, model, session })
     }
 
     /// The collection.

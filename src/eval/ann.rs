@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use patchdex_format::{ContainerWriter, Layout};
+use rayon::ThreadPool;
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::machine::with_peak;
 use super::measures::{median, pareto, percentile};
+use super::workers::pool;
 use super::{AnnData, AnnPoint, AnnReport, EvalError, IndexReport, Machine, TieRule, Truth};
 use crate::collection::CREATED_BY;
 use crate::index::{
@@ -155,13 +156,6 @@ pub fn run_ann(
         indexes,
         points,
     })
-}
-
-fn pool(threads: usize) -> ThreadPool {
-    ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .expect("invariant: a pool of at least one thread can be built")
 }
 
 /// Marks the points that no other one with as many threads beats.

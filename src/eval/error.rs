@@ -1,12 +1,15 @@
 //! Why nothing could be measured, and what to do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use patchdex_format::FormatError;
 
+use super::LabelError;
 use crate::collection::CollectionError;
 use crate::core::{Fault, Kind};
+use crate::engine::EngineError;
 use crate::exchange::ExchangeError;
+use crate::picture::PictureError;
 use crate::query::QueryError;
 use crate::segment::OpenSegmentError;
 use crate::storage::StorageError;
@@ -85,6 +88,78 @@ pub enum EvalError {
         /// What is wrong.
         source: FormatError,
     },
+    /// Labels that cannot be used.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+    /// A question that cannot be answered.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A file that is no picture.
+    #[error("{}: {source}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        source: PictureError,
+    },
+    /// A query that cannot be asked.
+    #[error("{}: annotation {query}: {source}", file.display())]
+    Ask {
+        /// The file of queries.
+        file: PathBuf,
+        /// What it calls the query.
+        query: String,
+        /// Why it cannot.
+        source: Box<EvalError>,
+    },
+    /// Labelled images that nobody indexed.
+    #[error(
+        "{}: {absent} of its {images} images are not in {}, the first of them {}; bring them in with 'patchdex add', or give the          collection of this set", gallery.display(), collection.display(), first.display()
+    )]
+    NotIndexed {
+        /// The collection.
+        collection: PathBuf,
+        /// The file of labels.
+        gallery: PathBuf,
+        /// Images that are missing.
+        absent: usize,
+        /// Images in the file.
+        images: usize,
+        /// The first that is missing.
+        first: PathBuf,
+    },
+    /// An image of another size than its labels.
+    #[error(
+        "{}: {image} is said to have {}x{} px, the upright picture has {}x{}; boxes are in pixels of the upright picture",
+        file.display(), said[0], said[1], found[0], found[1]
+    )]
+    OtherSize {
+        /// The file of labels.
+        file: PathBuf,
+        /// The image.
+        image: String,
+        /// Width and height in the file.
+        said: [u32; 2],
+        /// Width and height of the picture.
+        found: [u32; 2],
+    },
+    /// Queries of which none has anything to find.
+    #[error(
+        "{}: no query shows an instance that {} has outside the query's own image and its neighbours; both files must use the same          instance ids", queries.display(), gallery.display()
+    )]
+    NothingToFind {
+        /// The file of queries.
+        queries: PathBuf,
+        /// The file of labels.
+        gallery: PathBuf,
+    },
+}
+
+impl EvalError {
+    /// The same, as the reason why query `query` of `file` cannot be asked.
+    pub(super) fn about(self, file: &Path, query: &str) -> Self {
+        Self::Ask { file: file.to_owned(), query: query.to_owned(), source: Box::new(self) }
+    }
 }
 
 impl Fault for EvalError {
@@ -95,8 +170,15 @@ impl Fault for EvalError {
             Self::Collection(error) => error.kind(),
             Self::Segment(error) => error.kind(),
             Self::Query(error) => error.kind(),
-            Self::TooFewRows { .. } | Self::NothingLeft { .. } | Self::Metric { .. } => Kind::Invalid,
-            Self::Dimensions { .. } => Kind::Incompatible,
+            Self::Labels(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::Picture { source, .. } => source.kind(),
+            Self::Ask { source, .. } => source.kind(),
+            Self::TooFewRows { .. }
+            | Self::NothingLeft { .. }
+            | Self::Metric { .. }
+            | Self::NothingToFind { .. } => Kind::Invalid,
+            Self::Dimensions { .. } | Self::NotIndexed { .. } | Self::OtherSize { .. } => Kind::Incompatible,
             Self::NotExact { .. } | Self::Format { .. } => Kind::Internal,
         }
     }

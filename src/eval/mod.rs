@@ -1,18 +1,30 @@
-//! Protocols and measures: how well and how fast the indexes find what there is. Gives figures, draws nothing. A protocol
+//! Protocols and measures: how well and how fast indexes find what there is, and answers show what was asked for. Gives figures, draws nothing. A protocol
 //! is one file here.
 
 mod ann;
 mod ann_report;
 mod data;
 mod error;
+mod labels;
 mod machine;
 mod measures;
 mod recall;
+mod retrieve;
+mod retrieve_report;
+mod slices;
+mod truth;
+mod workers;
 
 pub use ann::{AnnOptions, AnnStep, EXACT_QUERIES, run_ann};
 pub use ann_report::{AnnPoint, AnnReport, IndexReport};
 pub use data::{AnnData, DataReport, LoadOptions, Queries};
 pub use error::EvalError;
+pub use labels::{LabelError, LabelledBox, LabelledImage, LabelledSet};
 pub use machine::{Machine, Memory};
 pub use measures::{BoxRanking, CI95_RESAMPLES, Mean, Place, Ranking, Relevance, pareto, percentile};
 pub use recall::{TieRule, Truth};
+pub use retrieve::{RetrieveOptions, run_retrieve};
+pub use retrieve_report::{
+    CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles, QueryReport, RetrieveReport,
+    RetrieveSetup, Slice, StageTimes,
+};

@@ -1,0 +1,305 @@
+//! Object instance retrieval, crop form: every labelled box of a set of queries is asked as 'patchdex query' asks, and the
+//! ranked boxes are judged against the boxes of the same instance in a labelled gallery. Images count by their first hit.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
+
+use rayon::ThreadPool;
+
+use super::measures::{BoxRanking, Mean, Place, Ranking, Relevance};
+use super::retrieve_report::{
+    InOrder, JudgedHit, QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes,
+};
+use super::slices::SLICES;
+use super::truth::{GroundTruth, Target, check_size};
+use super::workers::{pool, share};
+use super::{EvalError, LabelledBox, LabelledImage, LabelledSet, Machine};
+use crate::core::drawn;
+use crate::engine::Engine;
+use crate::picture::{Limits, decode, header};
+use crate::query::{Plan, TimingMs};
+use crate::storage::StorageError;
+
+/// How retrieval is measured.
+#[derive(Clone, Debug)]
+pub struct RetrieveOptions {
+    /// Frames of a query's video that are less than this away are junk.
+    pub gap: u32,
+    /// Hits that count, best first; those in junk images come on top.
+    pub top: usize,
+    /// Intersections over union from which a box is right.
+    pub ious: Vec<f64>,
+    /// Queries that are asked, drawn by `seed`; none: all.
+    pub limit: Option<usize>,
+    /// Draws the queries.
+    pub seed: u64,
+    /// Queries that are asked at the same time, by a thread each.
+    pub threads: usize,
+}
+
+/// A figure of one query; none where it says nothing.
+struct Measure {
+    name: String,
+    of: Box<dyn Fn(&Judged) -> Option<f64>>,
+}
+
+/// What one query's answer is worth.
+struct Judged {
+    ranking: Ranking,
+    hits: Vec<Place>,
+    truth: Vec<Place>,
+}
+
+/// What came of one query.
+struct Answered {
+    hits: Vec<(Place, JudgedHit)>,
+    timing_ms: TimingMs,
+    /// Whether its worker had been asked before: a first query also warms up.
+    is_warm: bool,
+}
+
+/// A worker: an engine, and the one thread that it runs on.
+struct Asker {
+    engine: Engine,
+    pool: ThreadPool,
+    is_warm: bool,
+}
+
+/// Asks all queries and judges the answers. `progress` is told how many of how many queries are done.
+///
+/// # Errors
+/// Sets that do not fit the collection or each other, a query that cannot be asked, no query with anything to find.
+pub fn run_retrieve(
+    engine: Engine,
+    gallery: &LabelledSet,
+    queries: &LabelledSet,
+    options: &RetrieveOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<RetrieveReport, EvalError> {
+    let truth = GroundTruth::new(engine.collection(), gallery, options.gap)?;
+    let asked: Vec<&LabelledBox> = match options.limit.filter(|&limit| limit < queries.boxes.len()) {
+        Some(limit) => {
+            let chosen: BTreeSet<usize> =
+                drawn(queries.boxes.len(), limit, options.seed).into_iter().collect();
+            chosen.into_iter().map(|at| &queries.boxes[at]).collect()
+        }
+        None => queries.boxes.iter().collect(),
+    };
+    let contents = contents(queries, &asked)?;
+    let image_of = |labelled: &LabelledBox| &queries.images[labelled.image];
+    let all = asked.into_iter().map(|one| (one, truth.target(one, image_of(one), &contents[&one.image])));
+    let (asked, without): (Vec<_>, Vec<_>) = all.partition(|(_, target)| !target.boxes.is_empty());
+    if asked.is_empty() {
+        let (queries, gallery) = (queries.file.clone(), gallery.file.clone());
+        return Err(EvalError::NothingToFind { queries, gallery });
+    }
+    let setup = RetrieveSetup::of(&engine, gallery, queries, truth.distractors());
+    let count = asked.len();
+    let workers = askers(engine, options.threads.clamp(1, count))?;
+    let at_once = workers.len();
+    let ask = |worker: &mut Asker, at: usize| {
+        let (labelled, target): &(&LabelledBox, Target<'_>) = &asked[at];
+        answer(worker, image_of(labelled), labelled, target, &truth, options.top)
+            .map_err(|error| error.about(&queries.file, &labelled.id))
+    };
+    let answers = share(workers, count, ask, &mut |done| progress(done, count))?;
+
+    let measures = measures(&options.ious);
+    let judged: Vec<Judged> = asked
+        .iter()
+        .zip(&answers)
+        .filter_map(|((_, target), answer)| {
+            judge(answer, target.boxes.iter().map(|(_, place)| *place).collect(), &HashSet::new())
+        })
+        .collect();
+    let per_query = asked.iter().zip(&answers).zip(&judged).map(|(((labelled, target), answer), judged)| {
+        let image = image_of(labelled);
+        QueryReport {
+            query: labelled.id.clone(),
+            image: image.name.clone(),
+            path: image.path.clone(),
+            bbox: labelled.bbox,
+            instance: labelled.instance.clone(),
+            positives: target.boxes.iter().map(|(_, place)| place.image).collect::<HashSet<_>>().len(),
+            boxes: target.boxes.len(),
+            junk: target.junk.len(),
+            metrics: InOrder(
+                measures.iter().map(|measure| (measure.name.clone(), (measure.of)(judged))).collect(),
+            ),
+            timing_ms: answer.timing_ms,
+            hits: answer.hits.iter().map(|(_, hit)| hit.clone()).collect(),
+        }
+    });
+    Ok(RetrieveReport {
+        setup,
+        machine: Machine::this(),
+        options: options.clone(),
+        index: Plan::default().index,
+        left_out: without.into_iter().map(|(labelled, _)| labelled.id.clone()).collect(),
+        metrics: means(&measures, &judged),
+        slices: slices(&measures, &asked, &answers),
+        timing: StageTimes::of(&timings(&answers), at_once),
+        per_query: per_query.collect(),
+    })
+}
+
+/// As many workers, `engine` one of them.
+fn askers(engine: Engine, count: usize) -> Result<Vec<Asker>, EvalError> {
+    let mut engines = vec![engine];
+    while engines.len() < count {
+        engines.push(engines[0].beside(1)?);
+    }
+    Ok(engines.into_iter().map(|engine| Asker { engine, pool: pool(1), is_warm: false }).collect())
+}
+
+/// BLAKE3 of the files that queries are boxes of; each is there, an image, and of the size that its labels say.
+fn contents(queries: &LabelledSet, asked: &[&LabelledBox]) -> Result<HashMap<usize, [u8; 32]>, EvalError> {
+    let mut contents = HashMap::new();
+    for labelled in asked {
+        if contents.contains_key(&labelled.image) {
+            continue;
+        }
+        let image = &queries.images[labelled.image];
+        let bytes = read(image).map_err(|error| error.about(&queries.file, &labelled.id))?;
+        let found = header(&bytes, &Limits::default()).map_err(|source| {
+            EvalError::Picture { path: image.path.clone(), source }.about(&queries.file, &labelled.id)
+        })?;
+        check_size(queries, image, found.width, found.height)?;
+        contents.insert(labelled.image, *blake3::hash(&bytes).as_bytes());
+    }
+    Ok(contents)
+}
+
+fn read(image: &LabelledImage) -> Result<Vec<u8>, EvalError> {
+    Ok(std::fs::read(&image.path).map_err(StorageError::at("read", &image.path))?)
+}
+
+/// Asks one query: hits outside junk images, `top` at most.
+fn answer(
+    worker: &mut Asker,
+    image: &LabelledImage,
+    labelled: &LabelledBox,
+    target: &Target<'_>,
+    truth: &GroundTruth<'_>,
+    top: usize,
+) -> Result<Answered, EvalError> {
+    let Asker { engine, pool, is_warm } = worker;
+    let start = Instant::now();
+    let picture = decode(&read(image)?, &Limits::default())
+        .map_err(|source| EvalError::Picture { path: image.path.clone(), source })?;
+    let decode_ms = start.elapsed().as_secs_f64() * 1e3;
+    let plan = Plan::default();
+    let plan = Plan { top: top + plan.boxes_per_image * target.junk.len(), ..plan };
+    let boxes = [labelled.bbox];
+    let answer = pool.install(|| engine.query(&picture, &image.name, &boxes, &plan))?;
+    let total = start.elapsed().as_secs_f64() * 1e3;
+    let right: Vec<Place> = target.boxes.iter().map(|(_, place)| *place).collect();
+    let ranking = BoxRanking { hits: &[], truth: &right };
+    let hits = answer.hits.into_iter().zip(answer.evidence).filter_map(|(hit, evidence)| {
+        let place = Place { image: truth.place(&evidence.path)?, bbox: hit.bbox };
+        let judged = JudgedHit {
+            image: hit.image,
+            bbox: hit.bbox,
+            score: hit.score,
+            iou: ranking.iou(&place),
+            truth: right.iter().filter(|right| right.image == place.image).map(|right| right.bbox).collect(),
+            path: evidence.path,
+            content: evidence.content,
+        };
+        (!target.junk.contains(&place.image)).then_some((place, judged))
+    });
+    let hits = hits.take(top).collect();
+    let timing_ms = TimingMs { decode: decode_ms, total, ..answer.timing_ms };
+    Ok(Answered { hits, timing_ms, is_warm: std::mem::replace(is_warm, true) })
+}
+
+/// An answer beside what is right; images in `ignored` are junk. None where nothing is right.
+fn judge(answer: &Answered, truth: Vec<Place>, ignored: &HashSet<usize>) -> Option<Judged> {
+    let counted = answer.hits.iter().map(|(place, _)| *place).filter(|place| !ignored.contains(&place.image));
+    let hits: Vec<Place> = counted.collect();
+    let right: HashSet<usize> = truth.iter().map(|place| place.image).collect();
+    let mut seen = HashSet::new();
+    let images = hits
+        .iter()
+        .filter(|hit| seen.insert(hit.image))
+        .map(|hit| if right.contains(&hit.image) { Relevance::Positive } else { Relevance::Negative });
+    let ranking = Ranking::new(images.collect::<Vec<_>>(), right.len())?;
+    Some(Judged { ranking, hits, truth })
+}
+
+/// Every figure of a query, in the order of reports. Of `k` and thresholds those that are published most.
+fn measures(ious: &[f64]) -> Vec<Measure> {
+    fn of_images(name: impl Into<String>, of: impl Fn(&Ranking) -> f64 + 'static) -> Measure {
+        Measure { name: name.into(), of: Box::new(move |judged| Some(of(&judged.ranking))) }
+    }
+    fn of_boxes(name: impl Into<String>, of: impl Fn(BoxRanking<'_>) -> Option<f64> + 'static) -> Measure {
+        let boxes = move |judged: &Judged| of(BoxRanking { hits: &judged.hits, truth: &judged.truth });
+        Measure { name: name.into(), of: Box::new(boxes) }
+    }
+    let mut all = vec![
+        of_images("map.trapezoidal", Ranking::ap_trapezoidal),
+        of_images("map.rectangular", Ranking::ap_rectangular),
+    ];
+    all.extend([10, 100].map(|k| of_images(format!("map.ilias.{k}"), move |ranking| ranking.ap_at(k))));
+    all.extend([1, 10, 100].map(|k| of_images(format!("recall.{k}"), move |ranking| ranking.recall_at(k))));
+    all.extend([1, 5, 10].map(|k| of_images(format!("mp.{k}"), move |ranking| ranking.precision_at(k))));
+    all.extend([1, 5, 10].map(|k| of_images(format!("cmc.{k}"), move |ranking| ranking.cmc(k))));
+    all.push(of_images("mrr", Ranking::reciprocal_rank));
+    for &iou in ious {
+        all.push(of_boxes(format!("success.iou.{iou}"), move |boxes| Some(boxes.success(iou))));
+    }
+    for &iou in ious {
+        all.push(of_boxes(format!("recall.iou.{iou}"), move |boxes| Some(boxes.recall(iou))));
+    }
+    for &iou in ious {
+        all.push(of_boxes(format!("ap.iou.{iou}"), move |boxes| Some(boxes.average_precision(iou))));
+    }
+    all.push(of_boxes("miou", |boxes| Some(boxes.first_iou())));
+    all.push(of_boxes("miou.found", |boxes| boxes.found_iou()));
+    all.push(of_boxes("pointing", |boxes| Some(boxes.pointing())));
+    all
+}
+
+fn means(measures: &[Measure], judged: &[Judged]) -> InOrder<Mean> {
+    let mean = |measure: &Measure| {
+        let values: Vec<f64> = judged.iter().filter_map(&measure.of).collect();
+        Some((measure.name.clone(), Mean::of(&values)?))
+    };
+    InOrder(measures.iter().filter_map(mean).collect())
+}
+
+/// The figures of every bin of every attribute that some query has something in.
+fn slices(measures: &[Measure], asked: &[(&LabelledBox, Target<'_>)], answers: &[Answered]) -> Vec<Slice> {
+    let bins = SLICES.iter().flat_map(|by| by.bins().map(move |bin| (by, bin)));
+    let slice = |(by, bin): (&super::slices::SliceBy, (f64, Option<f64>))| {
+        let judged = asked.iter().zip(answers).filter_map(|((labelled, target), answer)| {
+            let (inside, outside): (Vec<_>, Vec<_>) =
+                target.boxes.iter().copied().partition(|(shown, _)| by.holds(bin, labelled, shown));
+            let truth: Vec<Place> = inside.into_iter().map(|(_, place)| place).collect();
+            let mut ignored: HashSet<usize> = outside.into_iter().map(|(_, place)| place.image).collect();
+            for place in &truth {
+                ignored.remove(&place.image);
+            }
+            judge(answer, truth, &ignored)
+        });
+        let judged: Vec<Judged> = judged.collect();
+        (!judged.is_empty()).then(|| Slice {
+            by: by.name,
+            from: bin.0,
+            to: bin.1,
+            queries: judged.len(),
+            boxes: judged.iter().map(|judged| judged.truth.len()).sum(),
+            metrics: means(measures, &judged),
+        })
+    };
+    bins.filter_map(slice).collect()
+}
+
+/// The times that count: of workers that were warm, or all where none was.
+fn timings(answers: &[Answered]) -> Vec<TimingMs> {
+    let of = |is_counted: &dyn Fn(&Answered) -> bool| -> Vec<TimingMs> {
+        answers.iter().filter(|answer| is_counted(answer)).map(|answer| answer.timing_ms).collect()
+    };
+    let warm = of(&|answer| answer.is_warm);
+    if warm.is_empty() { of(&|_| true) } else { warm }
+}
