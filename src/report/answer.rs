@@ -1,22 +1,20 @@
 //! The answer of one query as a page: the crop, the ranked pictures with boxes, heat-maps and matches drawn, scores,
 //! timings, and the command that asked.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 
+use super::figure::{data_uri, jpeg, px, rectangle, shown, view_box};
 use super::heat::{self, Range};
 use super::page::Page;
 use crate::core::{Bbox, Hit, Match};
-use crate::picture::{Filter, Picture};
+use crate::picture::Picture;
 use crate::query::{Answer, Evidence};
 
 /// Long side of a picture on the page, in pixels.
 const SHOWN_PX: u32 = 640;
-const JPEG_QUALITY: u8 = 82;
 /// Matches drawn for one hit.
 const MATCHES_DRAWN: usize = 12;
-const STYLE: &str = concat!(include_str!("page.css"), include_str!("answer.css"));
+const STYLE: &str = concat!(include_str!("page.css"), include_str!("figure.css"), include_str!("answer.css"));
 const SCRIPT: &str = include_str!("answer.js");
 
 /// What the page shows.
@@ -74,7 +72,7 @@ fn query_figure(input: &PageInput<'_>) -> Markup {
     html! {
         figure {
             div.stage {
-                img src=(jpeg(picture)) alt={ "The query image " (query.image) };
+                img src=(jpeg(picture, SHOWN_PX)) alt={ "The query image " (query.image) };
                 svg viewBox=(view_box(picture)) aria-hidden="true" {
                     @for bbox in boxes { (rectangle(bbox, "box")) }
                     @for hit in &input.answer.hits {
@@ -133,7 +131,7 @@ fn card(hit: &Hit, evidence: &Evidence, range: Range, input: &PageInput<'_>) -> 
             figure {
                 @match (input.picture_of)(evidence) {
                     Ok(picture) => div.stage {
-                        img src=(jpeg(&picture)) alt=(hit.image);
+                        img src=(jpeg(&picture, SHOWN_PX)) alt=(hit.image);
                         @if let Some(heat) = heat::picture(evidence, range) {
                             img.heat src=(data_uri("png", &heat.to_png())) alt="";
                         }
@@ -175,42 +173,6 @@ fn marks(matches: &[Match], side: fn(&Match) -> Bbox) -> Markup {
                 style=(format!("--hue:{}", at * 360 / drawn)) {}
         }
     }
-}
-
-fn rectangle(bbox: &Bbox, class: &str) -> Markup {
-    html! {
-        // A light line on a dark one is seen on any picture.
-        rect class={ (class) " under" } x=(px(bbox.x)) y=(px(bbox.y)) width=(px(bbox.w)) height=(px(bbox.h)) {}
-        rect class=(class) x=(px(bbox.x)) y=(px(bbox.y)) width=(px(bbox.w)) height=(px(bbox.h)) {}
-    }
-}
-
-fn view_box(picture: &Picture) -> String {
-    format!("0 0 {} {}", picture.width, picture.height)
-}
-
-fn px(value: f32) -> String {
-    format!("{value:.1}")
-}
-
-fn shown(bbox: &Bbox) -> String {
-    format!("{:.0}, {:.0}, {:.0} × {:.0} px", bbox.x, bbox.y, bbox.w, bbox.h)
-}
-
-/// The picture as it is shown: no larger than the page needs.
-fn jpeg(picture: &Picture) -> String {
-    let long = picture.width.max(picture.height);
-    if long <= SHOWN_PX {
-        return data_uri("jpeg", &picture.to_jpeg(JPEG_QUALITY));
-    }
-    let side = |px: u32| (f64::from(px) * f64::from(SHOWN_PX) / f64::from(long)).round().max(1.0) as u32;
-    let whole = Bbox::of_image(picture.width, picture.height);
-    let small = picture.resize(whole, side(picture.width), side(picture.height), Filter::Bicubic);
-    data_uri("jpeg", &small.to_jpeg(JPEG_QUALITY))
-}
-
-fn data_uri(kind: &str, bytes: &[u8]) -> String {
-    format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))
 }
 
 #[cfg(test)]

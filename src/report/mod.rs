@@ -2,9 +2,12 @@
 
 mod ann;
 mod answer;
+mod figure;
 mod heat;
 mod page;
 mod plot;
+mod retrieve;
 
 pub use ann::{ann_page, ann_plot};
 pub use answer::{PageInput, answer_page};
+pub use retrieve::{RetrievePage, retrieve_page};

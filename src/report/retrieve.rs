@@ -1,0 +1,213 @@
+//! Object instance retrieval as a page: figures with their intervals, slices, times, and the queries that were answered best
+//! and worst, with boxes drawn.
+
+use maud::{Markup, html};
+
+use super::figure::{jpeg, rectangle, view_box};
+use super::page::Page;
+use crate::eval::{JudgedHit, Mean, QueryReport, RetrieveReport, Slice};
+use crate::picture::Picture;
+
+const STYLE: &str = concat!(
+    include_str!("page.css"),
+    include_str!("ann.css"),
+    include_str!("figure.css"),
+    include_str!("retrieve.css")
+);
+/// Long side of a picture on the page, in pixels.
+const SHOWN_PX: u32 = 320;
+/// Queries shown of the best, and of the worst.
+const QUERIES_SHOWN: usize = 6;
+/// Hits shown of each.
+const HITS_SHOWN: usize = 5;
+/// What makes a query better than another.
+const BY: &str = "map.trapezoidal";
+/// Figures that slices are shown by.
+const SLICE_FIGURES: [&str; 5] = ["map.trapezoidal", "recall.10", "cmc.1", "success.iou.0.5", "ap.iou.0.5"];
+
+/// Gives the picture of something, or why it cannot be shown.
+type PictureOf<'a, T> = &'a dyn Fn(&T) -> Result<Picture, String>;
+
+/// What the page shows.
+pub struct RetrievePage<'a> {
+    /// The figures.
+    pub report: &'a RetrieveReport,
+    /// Version of patchdex.
+    pub version: &'a str,
+    /// The command that measured.
+    pub command: &'a str,
+    /// The image of a query.
+    pub query_picture: PictureOf<'a, QueryReport>,
+    /// The image of a hit.
+    pub hit_picture: PictureOf<'a, JudgedHit>,
+}
+
+/// One self-contained HTML page.
+pub fn retrieve_page(input: &RetrievePage<'_>) -> String {
+    let report = input.report;
+    let mut ranked: Vec<&QueryReport> = report.per_query.iter().collect();
+    // A stable sort: equal ones stay in the order of their file.
+    ranked.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+    let shown = QUERIES_SHOWN.min(ranked.len().div_ceil(2));
+    let worst = QUERIES_SHOWN.min(ranked.len() - shown);
+    let page = Page {
+        title: "object instance retrieval",
+        style: STYLE,
+        script: None,
+        lead: html! { "Object instance retrieval on " b { (report.setup.data.gallery) } },
+        content: html! {
+            main {
+                (facts(report))
+                section { h2 { "All queries" } (figures(report)) }
+                @if !report.slices.is_empty() { section { h2 { "By what is to be found" } (slices(&report.slices)) } }
+                section { h2 { "Milliseconds a query" } (times(report)) }
+                (gallery("Best answers", &ranked[..shown], input))
+                (gallery("Worst answers", &ranked[ranked.len() - worst..], input))
+            }
+        },
+        version: input.version,
+        command: input.command,
+    };
+    page.into_html()
+}
+
+fn worth(query: &QueryReport) -> f64 {
+    query.metrics.named(BY).copied().flatten().unwrap_or_default()
+}
+
+fn facts(report: &RetrieveReport) -> Markup {
+    let (setup, machine, options) = (&report.setup, &report.machine, &report.options);
+    let (data, collection, model) = (&setup.data, &setup.collection, &setup.model);
+    html! {
+        dl.facts {
+            dt { "gallery" } dd { (data.images) " images, " (data.boxes) " boxes of " (data.instances) " instances, " (data.distractors) " images beside them; " code { (digest(&data.gallery_digest)) } }
+            dt { "queries" } dd { (data.queries) ": " (report.per_query.len()) " asked, " (report.left_out.len()) " with nothing to find, of " (data.query_boxes) "; " code { (digest(&data.queries_digest)) } }
+            dt { "hits" } dd { "the first " (options.top) ", " (report.index) " index; frames less than " (options.gap) " from the query's do not count" }
+            dt { "collection" } dd { (collection.path) ", commit " (collection.commit) ", " (collection.images) " images of " (collection.long_side_px) " px, " (collection.vectors) "; " code { (digest(&collection.digest)) } }
+            dt { "model" } dd { (model.name) ", " (model.output) "; " code { (digest(&model.digest)) } }
+            dt { "preparation" } dd { (model.preparation) ", " (model.similarity) "; " code { (digest(&model.preparation_digest)) } }
+            dt { "machine" } dd { (machine.cpu) ", " (machine.cores) " cores, " (machine.kernels) ", " (machine.os) }
+        }
+    }
+}
+
+/// As much of a digest as tells files apart.
+fn digest(hex: &str) -> &str {
+    hex.get(..16).unwrap_or(hex)
+}
+
+fn figures(report: &RetrieveReport) -> Markup {
+    html! {
+        div.wide {
+            table {
+                thead { tr { th { "figure" } th { "mean" } th { "95 % interval" } th { "0 to 1" } th { "queries" } } }
+                tbody {
+                    @for (name, mean) in &report.metrics.0 {
+                        tr {
+                            td { (name) } td { (format!("{:.3}", mean.value)) } td { (interval(mean)) } td { (bar(mean)) }
+                            td { (mean.queries) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn interval(mean: &Mean) -> String {
+    mean.ci95.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"))
+}
+
+/// The interval with the mean in it.
+fn bar(mean: &Mean) -> Markup {
+    let [low, high] = mean.ci95.unwrap_or([mean.value; 2]);
+    html! {
+        span.interval {
+            i style=(format!("left:{:.1}%;width:{:.1}%", low * 100.0, (high - low) * 100.0)) {}
+            b style=(format!("left:{:.1}%", mean.value * 100.0)) {}
+        }
+    }
+}
+
+fn slices(slices: &[Slice]) -> Markup {
+    html! {
+        div.wide {
+            table {
+                thead { tr { th { "slice" } th { "queries" } th { "boxes" } @for name in SLICE_FIGURES { th { (name) } } } }
+                tbody {
+                    @for slice in slices {
+                        tr {
+                            td { (slice.by) " " (slice.bin()) } td { (slice.queries) } td { (slice.boxes) }
+                            @for name in SLICE_FIGURES {
+                                td { @if let Some(mean) = slice.metrics.named(name) { (format!("{:.3}", mean.value)) " (" (interval(mean)) ")" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p.hint { "Boxes of other bins count neither way. Rotation and scale are relative to the query." }
+    }
+}
+
+fn times(report: &RetrieveReport) -> Markup {
+    let timing = &report.timing;
+    let ms = |value: f64| format!("{value:.1}");
+    html! {
+        div.wide {
+            table {
+                thead { tr { th { "stage" } th { "p50" } th { "p95" } th { "p99" } } }
+                tbody {
+                    @for (stage, times) in timing.stages() {
+                        tr { td { (stage) } td { (ms(times.p50)) } td { (ms(times.p95)) } td { (ms(times.p99)) } }
+                    }
+                }
+            }
+        }
+        p.hint { (timing.queries) " queries, " (timing.queries_at_once) " at a time with a thread each; the first of each thread is left out." }
+    }
+}
+
+fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> Markup {
+    html! {
+        @if !queries.is_empty() {
+            section {
+                h2 { (title) }
+                @for query in queries {
+                    div.asked {
+                        (picture((input.query_picture)(query), &[(query.bbox, "box")], html! {
+                            b { (query.instance) } ", " (BY) " " (format!("{:.3}", worth(query))) ", " (query.positives) " images to find; query " (query.query)
+                        }))
+                        @for (rank, hit) in (1..).zip(query.hits.iter().take(HITS_SHOWN)) {
+                            @let truth = hit.truth.iter().map(|&bbox| (bbox, "box true"));
+                            @let class = if hit.iou.is_some_and(|iou| iou >= 0.5) { "box right" } else { "box wrong" };
+                            @let boxes = truth.chain([(hit.bbox, class)]).collect::<Vec<_>>();
+                            (picture((input.hit_picture)(hit), &boxes, html! {
+                                b { (rank) ". " } (hit.image) ", " (format!("{:.3}", hit.score))
+                                @if let Some(iou) = hit.iou { ", IoU " (format!("{iou:.2}")) }
+                            }))
+                        }
+                    }
+                }
+                p.hint { "Green: IoU .5 or more with a box of the instance; red: less; dashed: that box." }
+            }
+        }
+    }
+}
+
+fn picture(picture: Result<Picture, String>, boxes: &[(crate::core::Bbox, &str)], caption: Markup) -> Markup {
+    html! {
+        figure {
+            @match picture {
+                Ok(picture) => div.stage {
+                    img src=(jpeg(&picture, SHOWN_PX)) alt="";
+                    svg viewBox=(view_box(&picture)) aria-hidden="true" {
+                        @for (bbox, class) in boxes { (rectangle(bbox, class)) }
+                    }
+                },
+                Err(reason) => p.gone { "The picture cannot be shown: " (reason) },
+            }
+            figcaption { (caption) }
+        }
+    }
+}
