@@ -8,6 +8,7 @@ mod compact;
 mod completions;
 mod condition;
 mod demo;
+mod eval;
 mod export;
 mod failure;
 mod graphs;
@@ -80,6 +81,9 @@ enum Command {
     /// Measure on this machine
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Measure how good the answers are, on labelled images
+    #[command(subcommand)]
+    Eval(eval::Command),
     /// Install ONNX Runtime, the default model and sample photographs into the cache
     Setup(setup::Arguments),
     /// Index a folder (or the sample photographs), ask for a part of one image, write a page with the answer
@@ -113,6 +117,7 @@ pub fn run() -> ExitCode {
         Command::Repair(arguments) => repair::run(&arguments),
         Command::Model(command) => model::run(&command),
         Command::Bench(command) => bench::run(&command),
+        Command::Eval(command) => eval::run(&command),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),

@@ -63,14 +63,15 @@ pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// 1 and `image` → `1 image`; 1234 → `1,234 images`; 2 and `patch` → `2 patches`.
+/// 1 and `image` → `1 image`; 1234 → `1,234 images`; 2 and `patch`, `box`, `query` → `2 patches`, `2 boxes`, `2 queries`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
-    let ending = match (number, noun.ends_with("ch")) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
+    let (stem, ending) = match noun.strip_suffix('y') {
+        _ if number == 1 => (noun, ""),
+        Some(stem) => (stem, "ies"),
+        None if noun.ends_with("ch") || noun.ends_with('x') => (noun, "es"),
+        None => (noun, "s"),
     };
-    format!("{} {noun}{ending}", count(number))
+    format!("{} {stem}{ending}", count(number))
 }
 
 #[cfg(test)]
@@ -85,8 +86,19 @@ mod tests {
 
     #[test]
     fn one_is_one_and_all_else_is_many() {
-        let all =
-            [(1, "image"), (0, "image"), (1, "patch"), (1234, "patch")].map(|(n, noun)| counted(n, noun));
-        assert_eq!(all, ["1 image", "0 images", "1 patch", "1,234 patches"]);
+        let all = [
+            (1, "image"),
+            (0, "image"),
+            (1, "patch"),
+            (1234, "patch"),
+            (2, "box"),
+            (1, "query"),
+            (3, "query"),
+        ];
+        let all = all.map(|(number, noun)| counted(number, noun));
+        assert_eq!(
+            all,
+            ["1 image", "0 images", "1 patch", "1,234 patches", "2 boxes", "1 query", "3 queries"]
+        );
     }
 }

@@ -95,6 +95,30 @@ impl GraphBar {
     }
 }
 
+/// A bar with the queries that are answered and the time that is left.
+pub(crate) struct QueryBar {
+    bar: ProgressBar,
+}
+
+impl QueryBar {
+    /// A bar on standard error; nothing where that is no terminal.
+    pub fn new() -> Self {
+        let style = "{bar:30} {human_pos}/{human_len} queries  {eta} left";
+        Self { bar: bar(ProgressStyle::with_template(style)) }
+    }
+
+    /// Shows how far the work is.
+    pub fn show(&self, done: usize, of: usize) {
+        self.bar.set_length(of as u64);
+        self.bar.set_position(done as u64);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Shows how far graphs are, in vectors.
 fn show_graphs(bar: &ProgressBar, graphs: GraphStatus) {
     if graphs.vectors == 0 {

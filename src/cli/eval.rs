@@ -1,0 +1,196 @@
+//! `patchdex eval`: how good the answers are, by the protocols of `crate::eval`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::arguments::{RuntimeArguments, parse_share, require_folder};
+use super::failure::Failure;
+use super::progress::QueryBar;
+use super::target::{PAGE_START, check_target, command_line};
+use super::{Outcome, output, pictures};
+use crate::collection::Collection;
+use crate::engine::{Engine, EngineOptions};
+use crate::eval::{InOrder, LabelledSet, Mean, RetrieveOptions, RetrieveReport, run_retrieve};
+use crate::report::{RetrievePage, retrieve_page};
+use crate::storage;
+
+/// Figures of a slice that the table shows; all of them are in the files.
+const SLICE_FIGURES: [&str; 3] = ["map.trapezoidal", "cmc.1", "success.iou.0.5"];
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Object instance retrieval: boxes of labelled images as queries, ranked images and boxes as answers
+    Retrieve(RetrieveArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct RetrieveArguments {
+    /// Folder of the collection, made of the gallery's images and any others
+    #[arg(value_name = "COLLECTION")]
+    collection: PathBuf,
+    /// Labels of the gallery: a COCO file whose boxes say which instance they show (attributes.instance_id, or track_id); names
+    /// of images are relative to its folder
+    #[arg(long, value_name = "FILE")]
+    gallery: PathBuf,
+    /// Labels of the queries, such a file too: each box is a query
+    #[arg(long, value_name = "FILE")]
+    queries: PathBuf,
+    /// Frames of the query's video (video_id) whose frame_index is less than this away are neither right nor wrong; the
+    /// query's own image never is
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    gap: u32,
+    /// Hits that count, best first, as of 'query --top'
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    top: u32,
+    /// Intersections over union from which a box is right
+    #[arg(long, value_name = "IOU,IOU", value_delimiter = ',', default_value = "0.3,0.5,0.75", value_parser = parse_share)]
+    iou: Vec<f64>,
+    /// Ask so many of the queries, drawn by --seed [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Draws the queries of --limit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Compare with every patch: how a crop is always answered
+    #[arg(long)]
+    exact: bool,
+    /// Model folder or name [default: the one that made the collection]
+    #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
+    model: Option<String>,
+    /// Queries are asked as many at a time as there are threads
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+    /// Print one JSON object, with every query and its hits
+    #[arg(long)]
+    json: bool,
+    /// Also write the figures, one a line
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Also write a page with figures, slices, and the best and worst queries
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Retrieve(arguments) => retrieve(arguments).map(|()| Outcome::Done),
+    }
+}
+
+fn retrieve(arguments: &RetrieveArguments) -> Result<(), Failure> {
+    require_folder(&arguments.collection, &[&arguments.gallery, &arguments.queries])?;
+    let files = [
+        (&arguments.csv, "--csv", "a table of figures", "slice,from,"),
+        (&arguments.html, "--html", "a page", PAGE_START),
+    ];
+    for (file, option, what, start) in files {
+        file.as_deref().map_or(Ok(()), |file| check_target(file, option, what, start))?;
+    }
+    let [gallery, queries] = [&arguments.gallery, &arguments.queries].map(|file| LabelledSet::read(file));
+    let (gallery, queries) = (gallery?, queries?);
+    let options = RetrieveOptions {
+        gap: arguments.gap,
+        top: arguments.top as usize,
+        ious: arguments.iou.clone(),
+        limit: arguments.limit.map(|limit| limit as usize),
+        seed: arguments.seed,
+        threads: arguments.runtime.threads(),
+    };
+    let one_thread = EngineOptions { threads: 1, ..arguments.runtime.engine(arguments.model.clone()) };
+    let engine = Engine::open(&arguments.collection, &one_thread)?;
+    let bar = QueryBar::new();
+    let report = run_retrieve(engine, &gallery, &queries, &options, &mut |done, of| bar.show(done, of));
+    bar.finish();
+    let report = report?;
+    if let Some(file) = &arguments.csv {
+        written(file, &report.to_csv())?;
+    }
+    if let Some(file) = &arguments.html {
+        written(file, &page(arguments, &report)?)?;
+    }
+    match arguments.json {
+        true => output::json(&report),
+        false => print_table(&report),
+    }
+}
+
+fn written(file: &std::path::Path, text: &str) -> Result<(), Failure> {
+    storage::write_atomic(file, text.as_bytes())?;
+    output::message(&format!("wrote {}", file.display()));
+    Ok(())
+}
+
+fn page(arguments: &RetrieveArguments, report: &RetrieveReport) -> Result<String, Failure> {
+    let collection = Collection::open(&arguments.collection)?;
+    Ok(retrieve_page(&RetrievePage {
+        report,
+        version: env!("CARGO_PKG_VERSION"),
+        command: &command_line(),
+        query_picture: &|query| pictures::open(&query.path).map_err(|failure| failure.message().to_owned()),
+        hit_picture: &|hit| {
+            let file = collection.image_file(&hit.path);
+            pictures::unchanged(&file, &hit.content).map_err(|failure| failure.message().to_owned())
+        },
+    }))
+}
+
+fn print_table(report: &RetrieveReport) -> Result<(), Failure> {
+    let (setup, machine, timing) = (&report.setup, &report.machine, &report.timing);
+    let (data, model) = (&setup.data, &setup.model);
+    let count = |number: usize| output::count(number as u64);
+    output::line(&format!(
+        "data      {}: {}, {}, {}; {} beside them\n\
+         queries   {}: {} asked, {} with nothing to find, of {}; hits {}, gap {}\n\
+         model     {}, {}, {}; {} index\n\
+         machine   {}, {} cores, {}; {} at a time\n",
+        output::name(&data.gallery),
+        output::counted(data.images as u64, "image"),
+        output::counted(data.boxes as u64, "box"),
+        output::counted(data.instances as u64, "instance"),
+        output::counted(data.distractors as u64, "image"),
+        output::name(&data.queries),
+        count(report.per_query.len()),
+        count(report.left_out.len()),
+        count(data.query_boxes),
+        report.options.top,
+        report.options.gap,
+        model.name,
+        model.preparation,
+        model.similarity,
+        report.index,
+        machine.cpu,
+        machine.cores,
+        machine.kernels,
+        output::counted(timing.queries_at_once as u64, "query"),
+    ))?;
+    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    output::line(&format!("{bold}figure                mean   95 % interval{plain}"))?;
+    for (name, mean) in &report.metrics.0 {
+        output::line(&format!("{name:<20} {:>6.3}   {}", mean.value, interval(mean)))?;
+    }
+    if !report.slices.is_empty() {
+        let names = SLICE_FIGURES.map(|name| format!("{name:>26}")).join("");
+        output::line(&format!("\n{bold}slice                 queries  boxes{names}{plain}"))?;
+    }
+    for slice in &report.slices {
+        let bin = format!("{} {}", slice.by, slice.bin());
+        let figures: String =
+            SLICE_FIGURES.iter().map(|name| format!("{:>26}", short(&slice.metrics, name))).collect();
+        output::line(&format!("{bin:<21} {:>7} {:>6}{figures}", slice.queries, slice.boxes))?;
+    }
+    output::line(&format!("\n{bold}stage         p50 ms   p95 ms   p99 ms{plain}"))?;
+    for (stage, times) in timing.stages() {
+        output::line(&format!("{stage:<10} {:>9.1} {:>8.1} {:>8.1}", times.p50, times.p95, times.p99))?;
+    }
+    Ok(())
+}
+
+fn interval(mean: &Mean) -> String {
+    mean.ci95.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
+}
+
+fn short(metrics: &InOrder<Mean>, name: &str) -> String {
+    let shown = |mean: &Mean| format!("{:.3} ({})", mean.value, interval(mean));
+    metrics.named(name).map_or_else(|| "-".to_owned(), shown)
+}
