@@ -38,9 +38,12 @@ pub struct RetrieveOptions {
 }
 
 /// A figure of one query; none where it says nothing.
+type Figure = Box<dyn Fn(&Judged) -> Option<f64>>;
+
+/// A figure with its name.
 struct Measure {
     name: String,
-    of: Box<dyn Fn(&Judged) -> Option<f64>>,
+    of: Figure,
 }
 
 /// What one query's answer is worth.
@@ -302,4 +305,46 @@ fn timings(answers: &[Answered]) -> Vec<TimingMs> {
     };
     let warm = of(&|answer| answer.is_warm);
     if warm.is_empty() { of(&|_| true) } else { warm }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Bbox;
+
+    fn place(image: usize, x: f32) -> Place {
+        Place { image, bbox: Bbox::new(x, 0.0, 10.0, 10.0) }
+    }
+
+    fn answered(places: &[Place]) -> Answered {
+        let hit = JudgedHit {
+            image: String::new(),
+            bbox: Bbox::new(0.0, 0.0, 1.0, 1.0),
+            score: 0.0,
+            iou: None,
+            truth: Vec::new(),
+            path: Vec::new(),
+            content: [0; 32],
+        };
+        let hits = places.iter().map(|&place| (place, hit.clone())).collect();
+        Answered { hits, timing_ms: TimingMs::default(), is_warm: true }
+    }
+
+    #[test]
+    fn an_image_counts_by_its_first_hit_and_ignored_ones_take_no_place() {
+        // Image 3 is wrong, image 2 shows the instance otherwise, image 1 shows it.
+        let answer = answered(&[place(3, 0.0), place(3, 50.0), place(2, 0.0), place(1, 0.0), place(1, 40.0)]);
+        let figure = |judged: &Judged, name: &str| {
+            let measures = measures(&[0.5]);
+            (measures.iter().find(|measure| measure.name == name).unwrap().of)(judged).unwrap()
+        };
+        let all = judge(&answer, vec![place(1, 40.0), place(2, 0.0)], &HashSet::new()).unwrap();
+        assert_eq!([figure(&all, "mrr"), figure(&all, "recall.100")], [0.5, 1.0]);
+        assert_eq!(figure(&all, "map.rectangular"), (1.0 / 2.0 + 2.0 / 3.0) / 2.0);
+        // The fifth box is the second right one: recall .5 with precision 2/5, as good as 1/3 before.
+        assert!((figure(&all, "ap.iou.0.5") - 0.4).abs() < 1e-12, "{}", figure(&all, "ap.iou.0.5"));
+        let part = judge(&answer, vec![place(1, 40.0)], &HashSet::from([2])).unwrap();
+        assert_eq!([figure(&part, "mrr"), figure(&part, "ap.iou.0.5")], [0.5, 0.25]);
+        assert!(judge(&answer, Vec::new(), &HashSet::from([1, 2])).is_none());
+    }
 }

@@ -184,7 +184,7 @@ fn the_figures_are_those_of_the_hits_and_the_objects_are_found() {
     let data = &report["data"];
     assert_eq!(
         [&data["images"], &data["boxes"], &data["instances"], &data["distractors"], &data["query_boxes"]],
-        [6, 6, 3, 1, 4].map(|number| Value::from(number)).each_ref()
+        [6, 6, 3, 1, 4].map(Value::from).each_ref()
     );
     let queries = report["per_query"].as_array().unwrap();
     let (mut precisions, mut firsts) = (Vec::new(), Vec::new());

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{LabelError, LabelledBox, LabelledImage};
+use super::{LabelError, LabelledBox, LabelledImage, Labels};
 use crate::core::Bbox;
 
 #[derive(Deserialize)]
@@ -47,7 +47,7 @@ struct Annotation {
 }
 
 /// Reads the `bytes` of a file in `path`.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<(Vec<LabelledImage>, Vec<LabelledBox>), LabelError> {
+pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
     let file: File =
         serde_json::from_slice(bytes).map_err(|source| LabelError::Json { path: path.to_owned(), source })?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn read_json(value: &Value) -> Result<(Vec<LabelledImage>, Vec<LabelledBox>), String> {
+    fn read_json(value: &Value) -> Result<Labels, String> {
         read(Path::new("/set/gallery.json"), value.to_string().as_bytes()).map_err(|error| error.to_string())
     }
 

@@ -58,12 +58,15 @@ pub struct LabelledBox {
     pub occlusion: Option<f64>,
 }
 
+/// The images and boxes that a reader finds.
+type Labels = (Vec<LabelledImage>, Vec<LabelledBox>);
+
 /// What reads one kind of file.
 struct Reader {
     name: &'static str,
     /// How names of such files end.
     extension: &'static str,
-    read: fn(&Path, &[u8]) -> Result<(Vec<LabelledImage>, Vec<LabelledBox>), LabelError>,
+    read: fn(&Path, &[u8]) -> Result<Labels, LabelError>,
 }
 
 const READERS: [Reader; 1] = [Reader { name: "COCO", extension: "json", read: coco::read }];
