@@ -1,10 +1,13 @@
 //! Object instance retrieval as a page: figures with their intervals, slices, times, and the queries that were answered best
 //! and worst, with boxes drawn.
 
+use std::cmp::Ordering;
+
 use maud::{Markup, html};
 
 use super::figure::{jpeg, rectangle, view_box};
 use super::page::Page;
+use crate::core::Bbox;
 use crate::eval::{JudgedHit, Mean, QueryReport, RetrieveReport, Slice};
 use crate::picture::Picture;
 
@@ -20,8 +23,8 @@ const SHOWN_PX: u32 = 320;
 const QUERIES_SHOWN: usize = 6;
 /// Hits shown of each.
 const HITS_SHOWN: usize = 5;
-/// What makes a query better than another.
-const BY: &str = "map.trapezoidal";
+/// What makes a query better than another; where the first is equal, the second.
+const BETTER_BY: [&str; 2] = ["map.trapezoidal", "miou"];
 /// Figures that slices are shown by.
 const SLICE_FIGURES: [&str; 5] = ["map.trapezoidal", "recall.10", "cmc.1", "success.iou.0.5", "ap.iou.0.5"];
 
@@ -47,7 +50,11 @@ pub fn retrieve_page(input: &RetrievePage<'_>) -> String {
     let report = input.report;
     let mut ranked: Vec<&QueryReport> = report.per_query.iter().collect();
     // A stable sort: equal ones stay in the order of their file.
-    ranked.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+    ranked.sort_by(|a, b| {
+        BETTER_BY
+            .iter()
+            .fold(Ordering::Equal, |so_far, name| so_far.then(figure(b, name).total_cmp(&figure(a, name))))
+    });
     let shown = QUERIES_SHOWN.min(ranked.len().div_ceil(2));
     let worst = QUERIES_SHOWN.min(ranked.len() - shown);
     let page = Page {
@@ -71,15 +78,15 @@ pub fn retrieve_page(input: &RetrievePage<'_>) -> String {
     page.into_html()
 }
 
-fn worth(query: &QueryReport) -> f64 {
-    query.metrics.named(BY).copied().flatten().unwrap_or_default()
+fn figure(query: &QueryReport, name: &str) -> f64 {
+    query.metrics.named(name).copied().flatten().unwrap_or_default()
 }
 
 fn facts(report: &RetrieveReport) -> Markup {
     let (setup, machine, options) = (&report.setup, &report.machine, &report.options);
     let (data, collection, model) = (&setup.data, &setup.collection, &setup.model);
     html! {
-        dl.facts {
+        dl {
             dt { "gallery" } dd { (data.images) " images, " (data.boxes) " boxes of " (data.instances) " instances, " (data.distractors) " images beside them; " code { (digest(&data.gallery_digest)) } }
             dt { "queries" } dd { (data.queries) ": " (report.per_query.len()) " asked, " (report.left_out.len()) " with nothing to find, of " (data.query_boxes) "; " code { (digest(&data.queries_digest)) } }
             dt { "hits" } dd { "the first " (options.top) ", " (report.index) " index; frames less than " (options.gap) " from the query's do not count" }
@@ -176,7 +183,8 @@ fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> M
                 @for query in queries {
                     div.asked {
                         (picture((input.query_picture)(query), &[(query.bbox, "box")], html! {
-                            b { (query.instance) } ", " (BY) " " (format!("{:.3}", worth(query))) ", " (query.positives) " images to find; query " (query.query)
+                            b { (query.instance) } " (query " (query.query) "); images to find: " (query.positives)
+                            @for name in BETTER_BY { "; " (name) " " (format!("{:.3}", figure(query, name))) }
                         }))
                         @for (rank, hit) in (1..).zip(query.hits.iter().take(HITS_SHOWN)) {
                             @let truth = hit.truth.iter().map(|&bbox| (bbox, "box true"));
@@ -195,7 +203,7 @@ fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> M
     }
 }
 
-fn picture(picture: Result<Picture, String>, boxes: &[(crate::core::Bbox, &str)], caption: Markup) -> Markup {
+fn picture(picture: Result<Picture, String>, boxes: &[(Bbox, &str)], caption: Markup) -> Markup {
     html! {
         figure {
             @match picture {
