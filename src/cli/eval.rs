@@ -36,8 +36,8 @@ pub(crate) struct RetrieveArguments {
     /// Labels of the queries, such a file too: each box is a query
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
-    /// Frames of the query's video (video_id) whose frame_index is less than this away are neither right nor wrong; the
-    /// query's own image never is
+    /// Frames of the query's video (video_id) whose frame_index is less than this away are neither right nor wrong, as the
+    /// query's own image
     #[arg(long, value_name = "N", default_value_t = 0)]
     gap: u32,
     /// Hits that count, best first, as of 'query --top'
