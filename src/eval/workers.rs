@@ -33,7 +33,12 @@ pub(super) fn share<W: Send, T: Send, E: Send>(
             scope.spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
                     let task = next.fetch_add(1, Ordering::Relaxed);
-                    if task >= count || sender.send((task, work(&mut worker, task))).is_err() {
+                    if task >= count {
+                        break;
+                    }
+                    let result = work(&mut worker, task);
+                    is_over.fetch_or(result.is_err(), Ordering::Relaxed);
+                    if sender.send((task, result)).is_err() {
                         break;
                     }
                 }
@@ -41,13 +46,7 @@ pub(super) fn share<W: Send, T: Send, E: Send>(
         }
         drop(sender);
         for (done, (task, result)) in receiver.into_iter().enumerate() {
-            match result {
-                Ok(result) => results[task] = Some(result),
-                Err(error) => {
-                    is_over.store(true, Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
+            results[task] = Some(result?);
             progress(done + 1);
         }
         Ok(())
@@ -72,6 +71,6 @@ mod tests {
             if task == 3 { Err(task) } else { Ok(()) }
         };
         assert_eq!(share(vec![()], 1000, failing, &mut |_| ()), Err(3));
-        assert!(done.load(Ordering::Relaxed) < 1000);
+        assert_eq!(done.into_inner(), 4);
     }
 }
