@@ -301,8 +301,8 @@ fn explain(answer: &Answer) {
     let scales: Vec<String> = query.scales.iter().map(|scale| format!("{scale:.2}")).collect();
     output::message(&format!(
         "query    {} of box {} seen at {} times the gallery's scale\n\
-         search   {} index: best similarity of every token in every image, weighted by distinctiveness\n\
-         rerank   {} images at most: places for {} object sizes, {} boxes an image at most{}\n\
+         search   {} index: how far above its background every token finds something alike in every image\n\
+         rerank   {} images at most: places for {} object sizes and {} turns, {} boxes an image at most{}\n\
          time     decode {:.0} ms, model and embedding {:.0} ms, search {:.0} ms, rerank {:.0} ms, total {:.0} ms",
         output::counted(query.tokens as u64, "token"),
         query.bbox,
@@ -310,6 +310,7 @@ fn explain(answer: &Answer) {
         plan.index,
         plan.candidates,
         plan.scales.len(),
+        plan.rotations.len(),
         plan.boxes_per_image,
         if plan.group_duplicates { "; nearly equal images are one hit" } else { "" },
         time.decode,

@@ -36,9 +36,10 @@ pub struct Hit {
 pub struct StageScores {
     /// Share of the query's weight whose matches voted for this place, 0 to 1.
     pub vote: f32,
-    /// Weighted mean over the query's tokens of the best similarity anywhere in the image.
+    /// Weighted mean over the query's tokens of what the best similarity anywhere in the image is worth: how far it is above
+    /// what the token finds everywhere, 0 to 1.
     pub maxsim: f32,
-    /// Weighted mean over the query's tokens of the similarity where the placement expects them.
+    /// The same of the similarity where the placement expects them.
     pub geometry: f32,
 }
 

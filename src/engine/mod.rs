@@ -11,7 +11,7 @@ use crate::core::{Bbox, Fault, Grid, Kind};
 use crate::dims::Preparation;
 use crate::model::{ImageSpec, Model, ModelError, ModelOptions, Session, model_dir, tensor};
 use crate::picture::Picture;
-use crate::query::{Answer, Plan, QueryError, QueryTokens, Scope, choose_view, execute};
+use crate::query::{Answer, Plan, QueryError, QueryTokens, QueryView, Scope, choose_views, execute};
 
 /// Why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +109,9 @@ pub fn bound_model_options(binding: &ModelBinding, onnxruntime: Option<PathBuf>)
     }
 }
 
+/// Patches along the long side of a picture, below which the model sees hardly anything.
+const LEAST_PATCHES: f32 = 8.0;
+
 /// An open collection and a session of its model.
 pub struct Engine {
     collection: Arc<Collection>,
@@ -201,21 +204,26 @@ impl Engine {
         };
         let start = Instant::now();
         let mut tokens = Vec::with_capacity(boxes.len());
-        let mut seen: Option<(Bbox, Grid, Vec<f32>)> = None;
+        let mut seen: Vec<(QueryView, Grid, Vec<f32>)> = Vec::new();
         for bbox in boxes {
             let inside = bbox.intersection(&whole);
             if inside.area() <= 0.0 {
                 let (width, height) = (picture.width, picture.height);
                 return Err(EngineError::OutsideImage { bbox: *bbox, width, height });
             }
-            let view = choose_view(&inside, picture.width, picture.height, self.long_side_patches());
-            // Boxes that are seen in the same view share one run of the model.
-            if seen.as_ref().is_none_or(|(area, ..)| *area != view.area) {
-                let (grid, vectors) = self.embed(picture, view.area)?;
-                seen = Some((view.area, grid, vectors));
-            }
-            if let Some((_, grid, vectors)) = &seen {
-                let dim = self.preparation.output_dim();
+            let (dim, patches) = (self.preparation.output_dim(), self.long_side_patches());
+            let sizes = (&plan.sizes[..], self.least_zoom());
+            for view in choose_views(&inside, picture.width, picture.height, patches, sizes.0, sizes.1) {
+                // Boxes that are seen in the same view share one run of the model.
+                let at = match seen.iter().position(|(held, ..)| *held == view) {
+                    Some(at) => at,
+                    None => {
+                        let (grid, vectors) = self.embed(picture, &view)?;
+                        seen.push((view, grid, vectors));
+                        seen.len() - 1
+                    }
+                };
+                let (_, grid, vectors) = &seen[at];
                 tokens.push(QueryTokens::select(inside, view, grid, vectors, dim, plan.max_tokens));
             }
         }
@@ -241,10 +249,20 @@ impl Engine {
         }
     }
 
-    /// Prepared, comparable vectors of a part of a picture.
-    fn embed(&mut self, picture: &Picture, area: Bbox) -> Result<(Grid, Vec<f32>), EngineError> {
-        let spec = &self.model.spec;
-        let long_side_px = self.collection.manifest().views.long_side_px;
+    /// How small a whole picture may be shown to the model, beside one of the gallery.
+    fn least_zoom(&self) -> f32 {
+        match self.model.sizes {
+            crate::model::SizeRule::Fixed { .. } => 1.0,
+            crate::model::SizeRule::Dynamic => (LEAST_PATCHES / self.long_side_patches()).min(1.0),
+        }
+    }
+
+    /// Prepared, comparable vectors of a view of a picture.
+    fn embed(&mut self, picture: &Picture, view: &QueryView) -> Result<(Grid, Vec<f32>), EngineError> {
+        let (spec, area) = (&self.model.spec, view.area);
+        let shown = area.w.max(area.h) / picture.width.max(picture.height) as f32;
+        let whole_px = self.collection.manifest().views.long_side_px as f32;
+        let long_side_px = (whole_px * view.zoom * shown).round() as u32;
         let (width, height) = self.model.sizes.view_size(area.w, area.h, long_side_px, spec.patch_px);
         let pixels = tensor(picture, area, width, height, &spec.image);
         let tokens = self.session.embed(&pixels, 1, width, height)?;

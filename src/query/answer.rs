@@ -36,7 +36,7 @@ pub struct QueryEcho {
     pub boxes: Vec<Bbox>,
     /// Tokens used.
     pub tokens: usize,
-    /// For each box, how much larger than the gallery its part of the image was embedded; 1 for the gallery's scale.
+    /// For each size in which a box was seen, how much larger than images of the gallery the query image was embedded.
     pub scales: Vec<f32>,
 }
 

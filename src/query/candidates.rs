@@ -1,5 +1,5 @@
-//! Which images come into question: the best similarity of every token in every image, weighted by how distinctive the
-//! token is. A token that finds something alike everywhere counts little.
+//! Which images come into question: how far above its background every token finds something alike in every image, in each
+//! size that the box is seen in. What a token finds everywhere says nothing.
 
 use std::collections::HashMap;
 
@@ -22,48 +22,99 @@ pub(super) struct Candidate<'a> {
     pub image: ImageView<'a>,
     /// Itself and its copies, as far as they are in scope.
     pub shown: Vec<ImageView<'a>>,
-    /// Best similarity of each token anywhere in the image.
-    pub best: Vec<f32>,
-    /// Weighted mean of `best`.
-    pub maxsim: f32,
+    /// For each look, the best similarity of each of its tokens anywhere in the image.
+    pub best: Vec<Vec<f32>>,
+    /// For each look, the weighted mean of what `best` is worth.
+    pub maxsim: Vec<f32>,
 }
 
-/// What the collection says about the query's tokens.
-pub(super) struct Ranking<'a> {
-    /// Best first; of equal ones, in order of segments and images.
-    pub candidates: Vec<Candidate<'a>>,
+impl Candidate<'_> {
+    /// Looks, the one that finds most first.
+    pub fn looks(&self) -> Vec<usize> {
+        let mut looks: Vec<usize> = (0..self.maxsim.len()).collect();
+        looks.sort_by(|&a, &b| self.maxsim[b].total_cmp(&self.maxsim[a]));
+        looks
+    }
+
+    fn strength(&self) -> f32 {
+        self.maxsim.iter().copied().fold(0.0, f32::max)
+    }
+}
+
+/// The tokens of one size of a box, and what the collection says about them.
+pub(super) struct Look<'q> {
+    pub tokens: &'q QueryTokens,
     /// Weight of each token; they add up to 1.
     pub weights: Vec<f32>,
     /// The similarity that each token has with an image that has nothing to do with it.
     pub background: Vec<f32>,
 }
 
+impl Look<'_> {
+    /// What a similarity of a token is worth: 0 for what it finds everywhere, 1 for the same vector. Squared, for one thing
+    /// that is just like it says more than two that are half so.
+    pub fn worth(&self, token: usize, similarity: f32) -> f32 {
+        let background = self.background[token];
+        ((similarity - background).max(0.0) / (1.0 - background).max(LEAST_WEIGHT)).powi(2)
+    }
+}
+
+/// Which images come into question, and by what.
+pub(super) struct Ranking<'a, 'q> {
+    /// Best first; of equal ones, in order of segments and images.
+    pub candidates: Vec<Candidate<'a>>,
+    /// What was looked for.
+    pub looks: Vec<Look<'q>>,
+}
+
 /// Compares every token with every patch of every image in scope.
-pub(super) fn rank<'a>(
+pub(super) fn rank<'a, 'q>(
     collection: &'a Collection,
     scope: &Scope,
-    tokens: &QueryTokens,
-) -> Result<Ranking<'a>, OpenSegmentError> {
+    looks: &'q [QueryTokens],
+) -> Result<Ranking<'a, 'q>, OpenSegmentError> {
     let (mut images, others): (Vec<Stored<'a>>, _) =
         stored(collection, scope)?.into_iter().partition(|image| !image.shown.is_empty());
     let asked = images.len();
     images.extend(lent(asked, others));
-    let best: Vec<Vec<f32>> =
-        images.par_iter().map(|stored| best_in_image(stored.segment, &stored.image, tokens)).collect();
-    let background = background(&best, tokens.len());
-    let weights = weights(&background);
+    let every: Vec<f32> = looks.iter().flat_map(|tokens| &tokens.vectors).copied().collect();
+    let count = looks.iter().map(QueryTokens::len).sum();
+    let best: Vec<Vec<f32>> = images.par_iter().map(|stored| best_in_image(stored, &every, count)).collect();
+    let background = background(&best, count);
+    let looks: Vec<Look<'_>> = looks
+        .iter()
+        .zip(of_each(looks, &background))
+        .map(|(tokens, background)| Look { tokens, weights: weights(&background), background })
+        .collect();
     let mut candidates: Vec<Candidate<'_>> = images
         .into_iter()
         .zip(best)
         .take(asked)
         .map(|(Stored { segment, image, shown }, best)| {
-            let maxsim = best.iter().zip(&weights).map(|(s, w)| s * w).sum();
+            let best = of_each(looks.iter().map(|look| look.tokens), &best);
+            let maxsim = looks.iter().zip(&best).map(|(look, best)| maxsim(look, best)).collect();
             Candidate { segment, image, shown, best, maxsim }
         })
         .collect();
     // A stable sort: equal scores stay in order of segments and images.
-    candidates.sort_by(|a, b| b.maxsim.total_cmp(&a.maxsim));
-    Ok(Ranking { candidates, weights, background })
+    candidates.sort_by(|a, b| b.strength().total_cmp(&a.strength()));
+    Ok(Ranking { candidates, looks })
+}
+
+/// The part of `values`, one for each token of all looks, that belongs to each look.
+fn of_each<'q>(looks: impl IntoIterator<Item = &'q QueryTokens>, values: &[f32]) -> Vec<Vec<f32>> {
+    let mut rest = values;
+    let part = |tokens: &QueryTokens| {
+        let (part, later) = rest.split_at(tokens.len());
+        rest = later;
+        part.to_vec()
+    };
+    looks.into_iter().map(part).collect()
+}
+
+fn maxsim(look: &Look<'_>, best: &[f32]) -> f32 {
+    let worth = |(token, (&best, weight)): (usize, (&f32, &f32))| weight * look.worth(token, best);
+    best.iter().zip(&look.weights).enumerate().map(worth).sum()
 }
 
 /// An image with patches of its own, and under which names it may be found.
@@ -104,10 +155,11 @@ fn lent<T>(asked: usize, others: Vec<T>) -> impl Iterator<Item = T> {
     others.into_iter().enumerate().filter(move |(at, _)| chosen(at)).map(|(_, other)| other)
 }
 
-fn best_in_image(segment: &Segment, image: &ImageView<'_>, tokens: &QueryTokens) -> Vec<f32> {
-    let mut best = vec![f32::NEG_INFINITY; tokens.len()];
-    for view in image.views() {
-        let scores = similarities(&tokens.vectors, segment.vectors(), view.first_patch, view.grid.len());
+fn best_in_image(stored: &Stored<'_>, tokens: &[f32], count: usize) -> Vec<f32> {
+    let mut best = vec![f32::NEG_INFINITY; count];
+    for view in stored.image.views() {
+        let vectors = stored.segment.vectors();
+        let scores = similarities(tokens, vectors, view.first_patch, view.grid.len());
         for (best, row) in best.iter_mut().zip(scores.rows()) {
             *best = row.iter().copied().fold(*best, f32::max);
         }

@@ -1,23 +1,23 @@
-//! Which part of the query image goes through the model, and which of its patches are tokens of the box.
+//! In which views of the query image a box is seen, and which of their patches are its tokens.
 //!
-//! Context decides: the whole image is embedded at the gallery's scale and the tokens inside the box are taken. Only a
-//! box of few patches is zoomed in on, with as much context as leaves its long side [`ZOOM_TOKENS`] patches.
+//! Context decides: the whole image is embedded, not the crop, and the tokens inside the box are taken. So does scale: what is
+//! as many patches large as in the gallery looks alike to the model, and in how many it appears there nobody knows. Hence a
+//! box is seen in several sizes. Only a box that would have too few patches in the whole image is zoomed in on, with as much
+//! context as the gallery's size of an image leaves.
 
 use crate::core::{Bbox, Grid};
 
-/// A box with fewer patches than this is zoomed in on.
-const FEW_TOKENS: f32 = 6.0;
-/// Patches along the long side of a box after zooming.
-const ZOOM_TOKENS: f32 = 9.0;
 /// Zooming in further than this shows things as no gallery image does.
 const MAX_ZOOM: f32 = 4.0;
+/// Views whose sizes differ by less than this factor see the same.
+const SAME_SIZE: f32 = 1.15;
 
-/// The part of the query image to embed.
+/// A part of the query image to embed, and how large.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QueryView {
     /// Rectangle of the upright image.
     pub area: Bbox,
-    /// How much larger than at the gallery's scale things appear; 1 without zoom.
+    /// How much larger than at the gallery's scale things appear.
     pub zoom: f32,
 }
 
@@ -36,23 +36,42 @@ pub struct QueryTokens {
     pub view: QueryView,
 }
 
-/// The view for `bbox` in an image of `width`×`height` pixels, when a whole image has `long_side_patches` patches along
-/// its long side.
-pub fn choose_view(bbox: &Bbox, width: u32, height: u32, long_side_patches: f32) -> QueryView {
+/// The views for `bbox` in an image of `width`×`height` pixels, when a whole image of the gallery has `long_side_patches` patches
+/// along its long side: one for each of `sizes`, the patches along the long side of the box, as far as zooming out to
+/// `least_zoom` and in is of use; last the whole image as large as one of the gallery, in which a copy is found exactly. Sizes that
+/// come to nearly the same are one view.
+pub fn choose_views(
+    bbox: &Bbox,
+    width: u32,
+    height: u32,
+    long_side_patches: f32,
+    sizes: &[f32],
+    least_zoom: f32,
+) -> Vec<QueryView> {
     let whole = Bbox::of_image(width, height);
     let patch_px = whole.w.max(whole.h) / long_side_patches;
-    if bbox.area() / (patch_px * patch_px) >= FEW_TOKENS {
-        return QueryView { area: whole, zoom: 1.0 };
+    let mut views = vec![QueryView { area: whole, zoom: 1.0 }];
+    for size in sizes {
+        let zoom = (size * patch_px / bbox.w.max(bbox.h)).clamp(least_zoom, MAX_ZOOM);
+        let is_new = |view: &QueryView| (zoom / view.zoom).max(view.zoom / zoom) >= SAME_SIZE;
+        if views.iter().all(is_new) {
+            views.push(QueryView { area: window(bbox, &whole, zoom), zoom });
+        }
     }
-    let zoom = (ZOOM_TOKENS * patch_px / bbox.w.max(bbox.h)).clamp(1.0, MAX_ZOOM);
-    // The window keeps the image's aspect and is moved, not cut, where it would stick out.
-    let (w, h) = (whole.w / zoom, whole.h / zoom);
-    let (w, h) = (w.max(bbox.w).min(whole.w), h.max(bbox.h).min(whole.h));
+    views.rotate_left(1);
+    views
+}
+
+/// The part of an image around `bbox` that is `zoom` times as small as the whole, and not smaller than the box. It keeps the
+/// image's aspect and is moved, not cut, where it would stick out.
+fn window(bbox: &Bbox, whole: &Bbox, zoom: f32) -> Bbox {
+    let share = zoom.max(1.0);
+    let (w, h) = ((whole.w / share).max(bbox.w), (whole.h / share).max(bbox.h));
+    let (w, h) = (w.min(whole.w), h.min(whole.h));
     let (cx, cy) = bbox.center();
     let x = (cx - w / 2.0).clamp(0.0, whole.w - w);
     let y = (cy - h / 2.0).clamp(0.0, whole.h - h);
-    let area = Bbox::new(x, y, w, h);
-    QueryView { area, zoom: whole.w.max(whole.h) / w.max(h) }
+    Bbox::new(x, y, w, h)
 }
 
 impl QueryTokens {
@@ -113,21 +132,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_box_is_seen_in_the_whole_image() {
-        let view = choose_view(&Bbox::new(100.0, 100.0, 200.0, 150.0), 640, 480, 37.0);
-        assert_eq!(view, QueryView { area: Bbox::of_image(640, 480), zoom: 1.0 });
+    fn a_large_box_is_seen_in_the_whole_image_in_every_size() {
+        let views =
+            choose_views(&Bbox::new(100.0, 100.0, 200.0, 150.0), 640, 480, 32.0, &[4.0, 4.1, 9.0], 0.1);
+        let whole = Bbox::of_image(640, 480);
+        assert_eq!(views, [0.4, 1.0].map(|zoom| QueryView { area: whole, zoom }));
     }
 
     #[test]
     fn a_small_box_is_zoomed_in_on_and_stays_inside() {
         let bbox = Bbox::new(630.0, 5.0, 10.0, 20.0);
-        let view = choose_view(&bbox, 640, 480, 37.0);
+        let views = choose_views(&bbox, 640, 480, 37.0, &[9.0, 13.0], 0.1);
+        let [view, _] = views[..] else { panic!("{views:?}") };
         assert_eq!(view.zoom, MAX_ZOOM);
         let inside =
             |inner: &Bbox, outer: &Bbox| (inner.intersection(outer).area() / inner.area() - 1.0).abs() < 1e-4;
         assert!(inside(&bbox, &view.area), "{view:?}");
         assert!(inside(&view.area, &Bbox::of_image(640, 480)), "{view:?}");
         assert!((view.area.w / view.area.h - 640.0 / 480.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn zooming_out_has_an_end() {
+        let views = choose_views(&Bbox::of_image(640, 480), 640, 480, 32.0, &[4.0, 6.0, 16.0], 0.25);
+        assert_eq!(views.iter().map(|view| view.zoom).collect::<Vec<_>>(), [0.25, 0.5, 1.0]);
     }
 
     #[test]

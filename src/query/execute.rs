@@ -1,6 +1,5 @@
 //! Runs a plan: candidates, placements, hits.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -8,13 +7,15 @@ use serde_json::Map;
 
 use super::candidates::{Candidate, Ranking, rank};
 use super::duplicates::grouped;
-use super::placement::{FUSION, Placement, Scene};
+use super::placement::{Placement, Scene, agreed, fused};
 use super::suppress::keep_best;
 use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, Scope, TimingMs};
 use crate::collection::{Collection, CollectionError};
 use crate::core::{Bbox, Fault, Hit, Kind, StageScores};
 use crate::segment::{ImageView, OpenSegmentError, Segment};
 
+/// Looks that are asked for places in an image, those that found most in it; all judge them.
+const LOOKS_PLACED: usize = 2;
 /// A further box in the same image must score at least this share of the image's best.
 const FURTHER_BOX_SHARE: f32 = 0.8;
 
@@ -73,8 +74,8 @@ pub(super) struct Found<'a> {
     pub evidence: Evidence,
 }
 
-/// Answers a query of one or several boxes of the same object with images in `scope`. `image` names the query image in
-/// the answer. Runs on the calling thread's rayon pool; `timing_ms` has the stages that happen here.
+/// Answers a query of one or several looks at the same object, in several sizes and boxes, with images in `scope`. `image`
+/// names the query image in the answer. Runs on the calling thread's rayon pool; `timing_ms` has the stages that happen here.
 ///
 /// # Errors
 /// Tokens that do not fit, or damage that shows while reading.
@@ -82,28 +83,21 @@ pub fn execute(
     collection: &Collection,
     scope: &Scope,
     image: &str,
-    boxes: &[QueryTokens],
+    looks: &[QueryTokens],
     plan: &Plan,
 ) -> Result<Answer, QueryError> {
-    let mut timing_ms = TimingMs::default();
-    let mut found = Vec::new();
-    for tokens in boxes {
-        let expected = collection.manifest().dim as usize;
-        if tokens.dim != expected {
-            return Err(QueryError::Dimensions { expected, found: tokens.dim });
-        }
-        let start = Instant::now();
-        let ranking = rank(collection, scope, tokens)?;
-        timing_ms.search += milliseconds(start);
-        let start = Instant::now();
-        let short_list = &ranking.candidates[..ranking.candidates.len().min(plan.candidates.max(plan.top))];
-        found.par_extend(
-            short_list.par_iter().flat_map_iter(|candidate| locate(candidate, &ranking, tokens, plan)),
-        );
-        timing_ms.rerank += milliseconds(start);
+    let expected = collection.manifest().dim as usize;
+    if let Some(foreign) = looks.iter().find(|tokens| tokens.dim != expected) {
+        return Err(QueryError::Dimensions { expected, found: foreign.dim });
     }
+    let mut timing_ms = TimingMs::default();
     let start = Instant::now();
-    let mut found = fuse(found, plan, boxes.len() > 1);
+    let ranking = rank(collection, scope, looks)?;
+    timing_ms.search = milliseconds(start);
+    let start = Instant::now();
+    let short_list = &ranking.candidates[..ranking.candidates.len().min(plan.candidates.max(plan.top))];
+    let mut found: Vec<Found<'_>> =
+        short_list.par_iter().flat_map_iter(|candidate| locate(candidate, &ranking, plan)).collect();
     if collection.metric().normalise {
         found.iter_mut().for_each(cut_to_one);
     }
@@ -119,13 +113,15 @@ pub fn execute(
     }
     let rank = |(at, item): (usize, Found<'_>)| (Hit { rank: at + 1, ..item.hit }, item.evidence);
     let (hits, evidence) = found.into_iter().enumerate().map(rank).unzip();
-    timing_ms.rerank += milliseconds(start);
+    timing_ms.rerank = milliseconds(start);
+    let mut boxes: Vec<Bbox> = looks.iter().map(|tokens| tokens.bbox).collect();
+    boxes.dedup();
     let query = QueryEcho {
         image: image.to_owned(),
-        bbox: boxes.first().map_or(Bbox::new(0.0, 0.0, 0.0, 0.0), |tokens| tokens.bbox),
-        boxes: if boxes.len() > 1 { boxes.iter().map(|tokens| tokens.bbox).collect() } else { Vec::new() },
-        tokens: boxes.iter().map(QueryTokens::len).sum(),
-        scales: boxes.iter().map(|tokens| tokens.view.zoom).collect(),
+        bbox: boxes.first().copied().unwrap_or(Bbox::new(0.0, 0.0, 0.0, 0.0)),
+        boxes: if boxes.len() > 1 { boxes } else { Vec::new() },
+        tokens: looks.iter().map(QueryTokens::len).sum(),
+        scales: looks.iter().map(|tokens| tokens.view.zoom).collect(),
     };
     let searched_images = scope.count();
     Ok(Answer { query, plan: plan.clone(), searched_images, timing_ms, hits, evidence })
@@ -136,26 +132,30 @@ fn milliseconds(start: Instant) -> f64 {
 }
 
 /// The object's places in one image, under each of the names that it has in scope.
-fn locate<'a>(
-    candidate: &Candidate<'a>,
-    ranking: &Ranking<'_>,
-    tokens: &QueryTokens,
-    plan: &Plan,
-) -> Vec<Found<'a>> {
-    let scene = Scene::new(candidate, ranking, tokens);
+fn locate<'a>(candidate: &Candidate<'a>, ranking: &Ranking<'_, '_>, plan: &Plan) -> Vec<Found<'a>> {
+    let looks = candidate.looks().into_iter();
+    let scenes: Vec<Scene<'_>> = looks.map(|look| Scene::new(candidate, ranking, look)).collect();
     let whole = Bbox::of_image(candidate.image.row.width_px, candidate.image.row.height_px);
-    let visible = |placement: &Placement| placement.place(&tokens.bbox).intersection(&whole);
-    let mut placements = scene.placements(&plan.scales);
-    // A place of which less than a quarter is inside the image shows too little to be judged.
-    placements.retain(|placement| visible(placement).area() > 0.25 * placement.place(&tokens.bbox).area());
-    let placements = keep_best(placements, plan.boxes_per_image, visible);
-    let score = |placement: &Placement| placement.worth() + FUSION.maxsim * candidate.maxsim;
-    let (Some(best), Some((grid, similarity))) = (placements.first().map(score), scene.similarity_map())
-    else {
+    let mut placed: Vec<Placed<'_>> = Vec::new();
+    for scene in scenes.iter().take(LOOKS_PLACED) {
+        for placement in scene.placements(plan) {
+            let bbox = placement.place(&scene.bbox());
+            let visible = bbox.intersection(&whole);
+            // A place of which less than a quarter is inside the image shows too little to be judged.
+            if visible.area() > 0.25 * bbox.area() {
+                placed.push(Placed { scene, scores: agreed(&scenes, scene, &placement), placement, visible });
+            }
+        }
+    }
+    let score = |placed: &Placed<'_>| fused(&placed.scores);
+    placed.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    let placed = keep_best(placed, plan.boxes_per_image, |placed| placed.visible);
+    let similarity_map = scenes.first().and_then(Scene::similarity_map);
+    let (Some(best), Some((grid, similarity))) = (placed.first().map(score), similarity_map) else {
         return Vec::new();
     };
     let (segment, image) = (candidate.segment, candidate.image);
-    let place = |placement: &Placement| Found {
+    let place = |placed: &Placed<'_>| Found {
         segment,
         image,
         hit: Hit {
@@ -163,14 +163,10 @@ fn locate<'a>(
             image: String::new(),
             id: image.id(),
             metadata: Map::new(),
-            bbox: visible(placement),
-            score: score(placement),
-            scores: StageScores {
-                vote: placement.vote,
-                maxsim: candidate.maxsim,
-                geometry: placement.geometry,
-            },
-            matches: scene.matches(placement, plan.matches),
+            bbox: placed.visible,
+            score: score(placed),
+            scores: placed.scores,
+            matches: placed.scene.matches(&placed.placement, plan.matches),
             duplicates: Vec::new(),
         },
         evidence: Evidence {
@@ -180,13 +176,22 @@ fn locate<'a>(
             similarity: similarity.clone(),
         },
     };
-    let places: Vec<Found<'a>> = placements
+    let places: Vec<Found<'a>> = placed
         .iter()
         .enumerate()
-        .filter(|(at, placement)| *at == 0 || score(placement) >= FURTHER_BOX_SHARE * best)
-        .map(|(_, placement)| place(placement))
+        .filter(|(at, placed)| *at == 0 || score(placed) >= FURTHER_BOX_SHARE * best)
+        .map(|(_, placed)| place(placed))
         .collect();
     candidate.shown.iter().flat_map(|shown| places.iter().map(|place| place.under(shown))).collect()
+}
+
+/// Where one look finds the object.
+struct Placed<'s> {
+    scene: &'s Scene<'s>,
+    placement: Placement,
+    scores: StageScores,
+    /// Its box, as far as it is inside the image.
+    visible: Bbox,
 }
 
 impl<'a> Found<'a> {
@@ -206,22 +211,4 @@ fn cut_to_one(found: &mut Found<'_>) {
     let matches = hit.matches.iter_mut().map(|found| &mut found.similarity);
     let patches = found.evidence.similarity.iter_mut();
     scores.into_iter().chain(matches).chain(patches).for_each(|value| *value = value.min(1.0));
-}
-
-/// Hits of several boxes of the same object become one list: of one place in one image the best stays.
-fn fuse<'a>(found: Vec<Found<'a>>, plan: &Plan, several: bool) -> Vec<Found<'a>> {
-    if !several {
-        return found;
-    }
-    let mut by_image: BTreeMap<Vec<u8>, Vec<Found<'a>>> = BTreeMap::new();
-    for item in found {
-        by_image.entry(item.evidence.path.clone()).or_default().push(item);
-    }
-    by_image
-        .into_values()
-        .flat_map(|mut list| {
-            list.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score));
-            keep_best(list, plan.boxes_per_image, |item| item.hit.bbox)
-        })
-        .collect()
 }

@@ -15,7 +15,7 @@ mod suppress;
 mod tests;
 
 pub use answer::{Answer, Evidence, QueryEcho, TimingMs};
-pub use crop::{QueryTokens, QueryView, choose_view};
+pub use crop::{QueryTokens, QueryView, choose_views};
 pub use execute::{QueryError, execute};
 pub use nearest::{Nearest, SearchPath, Thoroughness, VectorSearch, comparable};
 pub use plan::Plan;

@@ -1,34 +1,45 @@
-//! Where in an image the object is: matches vote for centre and scale, the best votes are checked token by token, the
-//! best place is refined by robust least squares. Scores are fused, nothing is vetoed.
+//! Where in an image the object is: matches vote for centre, scale and turn, the best votes are checked token by token, the
+//! best places are refined by robust least squares. Scores are fused, nothing is vetoed.
 
 use ndarray::Array2;
 
-use super::QueryTokens;
-use super::candidates::{Candidate, Ranking};
+use super::candidates::{Candidate, Look, Ranking};
+use super::{Plan, QueryTokens};
 use crate::core::{Bbox, Grid, Match, StageScores};
-use crate::index::similarities;
+use crate::index::{Neighbour, TopK, similarities};
 
 /// Matches of one token that vote, best first.
 const VOTES_PER_TOKEN: usize = 4;
-/// Places of one scale that are checked.
-const PEAKS_PER_SCALE: usize = 4;
+/// What a match counts more whose patch finds nothing better among the tokens either.
+const MUTUAL: f32 = 2.0;
+/// Places of one scale and turn that are checked.
+const PEAKS: usize = 2;
+/// Places of a view that are refined, the best of those that were checked.
+const REFINED: usize = 6;
 /// A patch this far from where it is expected, in patches, still belongs to the place.
 const REACH: f32 = 1.0;
 /// What it costs in similarity that a patch lies one patch away from where it is expected. Without a cost, places that
 /// differ by less than the reach would count alike, and boxes would fit no better than that.
 const PULL: f32 = 0.1;
+/// What a token counts that is expected outside the image, where nothing was seen for or against it.
+const UNSEEN: f32 = 0.5;
 /// Weights of the stages in the fused score.
 pub(super) const FUSION: StageScores = StageScores { vote: 0.25, maxsim: 0.25, geometry: 0.5 };
+/// How sure one size must be to have its way: its say is its score to this power.
+const SURE: i32 = 8;
 /// Rounds of refinement.
 const REFINEMENTS: usize = 3;
+/// A refined place is as large as before within this factor.
+const MOST_GROWTH: f32 = 1.4;
 
-/// A query point (x, y) lies at (`scale`·x + `dx`, `scale`·y + `dy`) in the image.
+/// A query point (x, y) lies at (`a`·x − `b`·y + `dx`, `b`·x + `a`·y + `dy`) in the image: scaled, turned, moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Placement {
-    pub scale: f32,
-    pub dx: f32,
-    pub dy: f32,
-    /// Weighted mean of the similarity where each token is expected.
+    a: f32,
+    b: f32,
+    dx: f32,
+    dy: f32,
+    /// Weighted mean of what the similarity is worth where each token is expected.
     pub geometry: f32,
     /// Share of the weight whose best match lies where it is expected.
     pub vote: f32,
@@ -40,14 +51,25 @@ impl Placement {
         FUSION.vote * self.vote + FUSION.geometry * self.geometry
     }
 
-    fn at(&self, x: f32, y: f32) -> (f32, f32) {
-        (self.scale * x + self.dx, self.scale * y + self.dy)
+    fn scale(&self) -> f32 {
+        self.a.hypot(self.b)
     }
 
-    /// The query's box where this places it.
+    fn at(&self, x: f32, y: f32) -> (f32, f32) {
+        (self.a * x - self.b * y + self.dx, self.b * x + self.a * y + self.dy)
+    }
+
+    /// The box around what the query's box shows where this places it. A turned rectangle would have its corners farther out
+    /// than a turned ellipse; most things are between the two.
     pub fn place(&self, bbox: &Bbox) -> Bbox {
-        let (x, y) = self.at(bbox.x, bbox.y);
-        Bbox::new(x, y, bbox.w * self.scale, bbox.h * self.scale)
+        let (x, y) = bbox.center();
+        let (x, y) = self.at(x, y);
+        let side = |along: f32, across: f32| {
+            let (along, across) = (along * self.a.abs(), across * self.b.abs());
+            (along + across + along.hypot(across)) / 2.0
+        };
+        let (w, h) = (side(bbox.w, bbox.h), side(bbox.h, bbox.w));
+        Bbox::new(x - w / 2.0, y - h / 2.0, w, h)
     }
 }
 
@@ -61,48 +83,68 @@ struct Reply {
 }
 
 impl Reply {
-    fn worth(&self) -> f32 {
+    fn net(&self) -> f32 {
         self.similarity - self.cost
     }
 }
 
-/// One image's patches beside the query's tokens.
+/// A match that votes.
+struct Vote {
+    /// Centre of the token, from the centre of the box.
+    from: (f32, f32),
+    /// Centre of the patch.
+    to: (f32, f32),
+    weight: f32,
+}
+
+/// One image's patches beside the query's tokens of one size.
 pub(super) struct Scene<'a> {
     tokens: &'a QueryTokens,
-    weights: &'a [f32],
-    background: &'a [f32],
+    about: &'a Look<'a>,
     /// Best similarity of each token anywhere in the image.
     best: &'a [f32],
+    /// What they are worth together.
+    maxsim: f32,
     views: Vec<(Grid, Array2<f32>)>,
 }
 
 impl<'a> Scene<'a> {
     /// Computes all similarities of a candidate.
-    pub fn new(candidate: &'a Candidate<'_>, ranking: &'a Ranking<'_>, tokens: &'a QueryTokens) -> Self {
-        let vectors = candidate.segment.vectors();
+    pub fn new(candidate: &'a Candidate<'_>, ranking: &'a Ranking<'_, '_>, look: usize) -> Self {
+        let about = &ranking.looks[look];
+        let (tokens, vectors) = (about.tokens, candidate.segment.vectors());
         let score = |view: crate::segment::PatchView| {
             let scores = similarities(&tokens.vectors, vectors, view.first_patch, view.grid.len());
             (view.grid, scores)
         };
-        Self {
-            tokens,
-            weights: &ranking.weights,
-            background: &ranking.background,
-            best: &candidate.best,
-            views: candidate.image.views().map(score).collect(),
-        }
+        let views = candidate.image.views().map(score).collect();
+        let (best, maxsim) = (&candidate.best[look], candidate.maxsim[look]);
+        Self { tokens, about, best, maxsim, views }
+    }
+
+    /// The box that is looked for.
+    pub fn bbox(&self) -> Bbox {
+        self.tokens.bbox
     }
 
     /// The best places for the object, best first.
-    pub fn placements(&self, scales: &[f32]) -> Vec<Placement> {
+    pub fn placements(&self, plan: &Plan) -> Vec<Placement> {
         let mut found: Vec<Placement> = Vec::new();
         for view in 0..self.views.len() {
+            let (w, h) = self.views[view].0.patch_size();
+            let same = (w + h) / 2.0 / self.tokens.patch_px();
             let votes = self.votes(view);
-            for scale in self.scales(view, scales) {
-                for (dx, dy) in self.peaks(view, &votes, scale) {
-                    found.push(self.refine(view, self.judged(view, scale, dx, dy)));
+            let mut checked: Vec<Placement> = Vec::new();
+            for scale in &plan.scales {
+                for degrees in &plan.rotations {
+                    let (sin, cos) = degrees.to_radians().sin_cos();
+                    let turn = (same * scale * cos, same * scale * sin);
+                    checked.extend(self.peaks(view, &votes, turn));
                 }
             }
+            checked.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
+            checked.truncate(REFINED);
+            found.extend(checked.into_iter().map(|placement| self.refine(view, placement)));
         }
         found.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
         found
@@ -123,10 +165,10 @@ impl<'a> Scene<'a> {
             .filter_map(|token| {
                 let found = (0..self.views.len()).filter_map(|view| {
                     let reply = self.expected(view, token, placement)?;
-                    (reply.similarity > self.background[token]).then_some((view, reply))
+                    (reply.similarity > self.about.background[token]).then_some((view, reply))
                 });
                 let (view, reply) =
-                    found.max_by(|a, b| a.1.worth().total_cmp(&b.1.worth()).then(b.0.cmp(&a.0)))?;
+                    found.max_by(|a, b| a.1.net().total_cmp(&b.1.net()).then(b.0.cmp(&a.0)))?;
                 let patch_box = self.views[view].0.patch_box(reply.patch);
                 Some(Match { query_box: self.tokens.boxes[token], patch_box, similarity: reply.similarity })
             })
@@ -136,51 +178,52 @@ impl<'a> Scene<'a> {
         matches
     }
 
-    /// Pixel scales to try: the given ones times what makes query patches as large as the view's.
-    fn scales(&self, view: usize, relative: &[f32]) -> Vec<f32> {
-        let (w, h) = self.views[view].0.patch_size();
-        let same = (w + h) / 2.0 / self.tokens.patch_px();
-        // A zoomed query shows the object larger than the gallery is likely to: try both readings.
-        let zoom = self.tokens.view.zoom;
-        let mut scales: Vec<f32> = relative.iter().map(|ratio| ratio * same).collect();
-        if zoom > 1.5 {
-            scales.extend(relative.iter().map(|ratio| ratio * same / zoom));
-        }
-        scales
-    }
-
-    /// (token, patch, weight) of the strongest matches.
-    fn votes(&self, view: usize) -> Vec<(usize, usize, f32)> {
-        let scores = &self.views[view].1;
-        let mut votes = Vec::with_capacity(self.tokens.len() * VOTES_PER_TOKEN);
+    /// The strongest matches.
+    fn votes(&self, view: usize) -> Vec<Vote> {
+        let (grid, scores) = &self.views[view];
+        let background = &self.about.background;
+        // What each patch is most like, above its background.
+        let mut owners = vec![(f32::NEG_INFINITY, 0); grid.len()];
         for (token, row) in scores.rows().into_iter().enumerate() {
-            let mut best = crate::index::TopK::new(VOTES_PER_TOKEN);
-            for (patch, &similarity) in row.iter().enumerate() {
-                if similarity >= best.bar() {
-                    best.push(crate::index::Neighbour { similarity, row: patch as u64 });
+            for (owner, similarity) in owners.iter_mut().zip(row) {
+                let above = similarity - background[token];
+                if above > owner.0 {
+                    *owner = (above, token);
                 }
             }
+        }
+        let (cx, cy) = self.tokens.bbox.center();
+        let mut votes = Vec::with_capacity(self.tokens.len() * VOTES_PER_TOKEN);
+        for (token, row) in scores.rows().into_iter().enumerate() {
+            let mut best = TopK::new(VOTES_PER_TOKEN);
+            for (patch, &similarity) in row.iter().enumerate() {
+                if similarity >= best.bar() {
+                    best.push(Neighbour { similarity, row: patch as u64 });
+                }
+            }
+            let (x, y) = self.tokens.boxes[token].center();
             for found in best.into_vec() {
-                let strength = (found.similarity - self.background[token]).max(0.0) + 0.02;
-                votes.push((token, found.row as usize, self.weights[token] * strength));
+                let patch = found.row as usize;
+                let strength = (found.similarity - background[token]).max(0.0) + 0.02;
+                let mutual = if owners[patch].1 == token { MUTUAL } else { 1.0 };
+                let weight = self.about.weights[token] * strength * mutual;
+                votes.push(Vote { from: (x - cx, y - cy), to: grid.patch_box(patch).center(), weight });
             }
         }
         votes
     }
 
-    /// Translations that most votes agree on, for one scale.
-    fn peaks(&self, view: usize, votes: &[(usize, usize, f32)], scale: f32) -> Vec<(f32, f32)> {
+    /// The places that most votes agree on, for one scale and turn.
+    fn peaks(&self, view: usize, votes: &[Vote], (a, b): (f32, f32)) -> Vec<Placement> {
         let grid = &self.views[view].0;
         let (cell_w, cell_h) = grid.patch_size();
-        let (cx, cy) = self.tokens.bbox.center();
         // One cell a patch, with a margin of half the view on each side for objects that are cut off.
         let (cols, rows) = (grid.cols as i32 * 2, grid.rows as i32 * 2);
         let mut cells = vec![0.0f32; (cols * rows) as usize];
-        for &(token, patch, weight) in votes {
-            let (px, py) = grid.patch_box(patch).center();
-            let (tx, ty) = self.tokens.boxes[token].center();
-            let col = (px + scale * (cx - tx) - grid.area.x) / cell_w + grid.cols as f32 / 2.0 - 0.5;
-            let row = (py + scale * (cy - ty) - grid.area.y) / cell_h + grid.rows as f32 / 2.0 - 0.5;
+        for &Vote { from: (x, y), to: (u, v), weight } in votes {
+            let (u, v) = (u - (a * x - b * y), v - (b * x + a * y));
+            let col = (u - grid.area.x) / cell_w + grid.cols as f32 / 2.0 - 0.5;
+            let row = (v - grid.area.y) / cell_h + grid.rows as f32 / 2.0 - 0.5;
             let (c0, r0) = (col.floor(), row.floor());
             for (c, share_c) in [(c0, 1.0 - (col - c0)), (c0 + 1.0, col - c0)] {
                 for (r, share_r) in [(r0, 1.0 - (row - r0)), (r0 + 1.0, row - r0)] {
@@ -197,13 +240,14 @@ impl<'a> Scene<'a> {
             .map(|at| (smooth[at as usize], at))
             .collect();
         peaks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        peaks.truncate(PEAKS_PER_SCALE);
-        let translation = |at: i32| {
+        peaks.truncate(PEAKS);
+        let (cx, cy) = self.tokens.bbox.center();
+        let placed = |(_, at): (f32, i32)| {
             let x = ((at % cols) as f32 + 0.5 - grid.cols as f32 / 2.0) * cell_w + grid.area.x;
             let y = ((at / cols) as f32 + 0.5 - grid.rows as f32 / 2.0) * cell_h + grid.area.y;
-            (x - scale * cx, y - scale * cy)
+            self.judged(view, a, b, (x - (a * cx - b * cy), y - (b * cx + a * cy)))
         };
-        peaks.into_iter().map(|(_, at)| translation(at)).collect()
+        peaks.into_iter().map(placed).collect()
     }
 
     /// The patch within reach of where a placement expects a token that answers it best, distance counted. None outside
@@ -225,7 +269,7 @@ impl<'a> Scene<'a> {
                 let patch = r as usize * grid.cols as usize + c as usize;
                 let distance = (c as f32 - col).powi(2) + (r as f32 - row).powi(2);
                 let reply = Reply { patch, similarity: scores[(token, patch)], cost: PULL * distance };
-                if best.is_none_or(|held| reply.worth() > held.worth()) {
+                if best.is_none_or(|held| reply.net() > held.net()) {
                     best = Some(reply);
                 }
             }
@@ -233,22 +277,31 @@ impl<'a> Scene<'a> {
         best
     }
 
-    fn judged(&self, view: usize, scale: f32, dx: f32, dy: f32) -> Placement {
-        let mut placement = Placement { scale, dx, dy, geometry: 0.0, vote: 0.0 };
+    /// What a place is worth to the tokens of this size, in the view that shows it best.
+    fn verdict(&self, &Placement { a, b, dx, dy, .. }: &Placement) -> Option<StageScores> {
+        let judged = (0..self.views.len()).map(|view| self.judged(view, a, b, (dx, dy)));
+        let best = judged.max_by(|one, other| one.worth().total_cmp(&other.worth()))?;
+        Some(StageScores { vote: best.vote, maxsim: self.maxsim, geometry: best.geometry })
+    }
+
+    fn judged(&self, view: usize, a: f32, b: f32, (dx, dy): (f32, f32)) -> Placement {
+        let mut placement = Placement { a, b, dx, dy, geometry: 0.0, vote: 0.0 };
+        let (mut geometry, mut vote, mut weights) = (0.0, 0.0, 0.0);
         for token in 0..self.tokens.len() {
-            let weight = self.weights[token];
-            match self.expected(view, token, &placement) {
-                Some(reply) => {
-                    placement.geometry += weight * reply.worth();
-                    if reply.similarity >= self.best[token] - 1e-6
-                        && reply.similarity > self.background[token]
-                    {
-                        placement.vote += weight;
-                    }
-                }
-                // Outside the image: nothing was seen there, for or against.
-                None => placement.geometry += weight * self.background[token].min(0.0),
+            let weight = self.about.weights[token];
+            let Some(reply) = self.expected(view, token, &placement) else {
+                weights += UNSEEN * weight;
+                continue;
+            };
+            weights += weight;
+            geometry += weight * self.about.worth(token, reply.net());
+            if reply.similarity >= self.best[token] - 1e-6 && reply.similarity > self.about.background[token]
+            {
+                vote += weight;
             }
+        }
+        if weights > 0.0 {
+            (placement.geometry, placement.vote) = (geometry / weights, vote / weights);
         }
         placement
     }
@@ -257,11 +310,12 @@ impl<'a> Scene<'a> {
     /// helps. The similarity transform keeps its aspect: coarse grids do not carry more.
     fn refine(&self, view: usize, mut placement: Placement) -> Placement {
         for _ in 0..REFINEMENTS {
-            let Some((scale, dx, dy)) = self.fit(view, &placement) else { break };
-            if !(placement.scale * 0.7..=placement.scale * 1.4).contains(&scale) {
+            let Some((a, b, offset)) = self.fit(view, &placement) else { break };
+            let growth = a.hypot(b) / placement.scale();
+            if !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&growth) {
                 break;
             }
-            let next = self.judged(view, scale, dx, dy);
+            let next = self.judged(view, a, b, offset);
             if next.worth() <= placement.worth() {
                 break;
             }
@@ -270,12 +324,13 @@ impl<'a> Scene<'a> {
         placement
     }
 
-    fn fit(&self, view: usize, placement: &Placement) -> Option<(f32, f32, f32)> {
+    /// The similarity transform of least weighted squares (Umeyama, PAMI 13(4), 1991, in two dimensions).
+    fn fit(&self, view: usize, placement: &Placement) -> Option<(f32, f32, (f32, f32))> {
         let grid = &self.views[view].0;
         let mut points = Vec::with_capacity(self.tokens.len());
         for token in 0..self.tokens.len() {
             let Some(reply) = self.expected(view, token, placement) else { continue };
-            let weight = self.weights[token] * (reply.similarity - self.background[token]).max(0.0).powi(2);
+            let weight = self.about.weights[token] * self.about.worth(token, reply.similarity);
             if weight > 0.0 {
                 points.push((
                     self.tokens.boxes[token].center(),
@@ -296,15 +351,42 @@ impl<'a> Scene<'a> {
             image_x += share * u;
             image_y += share * v;
         }
-        let (mut cross, mut spread) = (0.0, 0.0);
+        let (mut along, mut across, mut spread) = (0.0, 0.0, 0.0);
         for ((x, y), (u, v), weight) in points {
-            cross += weight * ((x - query_x) * (u - image_x) + (y - query_y) * (v - image_y));
-            spread += weight * ((x - query_x).powi(2) + (y - query_y).powi(2));
+            let (x, y, u, v) = (x - query_x, y - query_y, u - image_x, v - image_y);
+            along += weight * (x * u + y * v);
+            across += weight * (x * v - y * u);
+            spread += weight * (x * x + y * y);
         }
-        let scale = cross / spread;
-        let fits = spread > 0.0 && scale.is_finite() && scale > 0.0;
-        fits.then_some((scale, image_x - scale * query_x, image_y - scale * query_y))
+        let (a, b) = (along / spread, across / spread);
+        let fits = spread > 0.0 && a.is_finite() && b.is_finite() && a > 0.0;
+        let offset = (image_x - (a * query_x - b * query_y), image_y - (b * query_x + a * query_y));
+        fits.then_some((a, b, offset))
     }
+}
+
+/// What a place that `scene` found is worth, as all sizes of its box judge it, on average: a size of few tokens finds a place for
+/// anything. Where one of them is all but sure, it is the same picture, and the others only see it in another scale.
+pub(super) fn agreed(scenes: &[Scene<'_>], scene: &Scene<'_>, placement: &Placement) -> StageScores {
+    let sizes = scenes.iter().filter(|other| other.bbox() == scene.bbox());
+    let judged: Vec<StageScores> = sizes.filter_map(|other| other.verdict(placement)).collect();
+    let by_worth = |a: &&StageScores, b: &&StageScores| fused(a).total_cmp(&fused(b));
+    let Some(surest) = judged.iter().max_by(by_worth) else { return StageScores::default() };
+    let share = fused(surest).clamp(0.0, 1.0).powi(SURE);
+    let blend = |of: fn(&StageScores) -> f32| {
+        let mean = judged.iter().map(of).sum::<f32>() / judged.len() as f32;
+        mean + share * (of(surest) - mean)
+    };
+    StageScores {
+        vote: blend(|scores| scores.vote),
+        maxsim: blend(|scores| scores.maxsim),
+        geometry: blend(|scores| scores.geometry),
+    }
+}
+
+/// One score of all stages.
+pub(super) fn fused(scores: &StageScores) -> f32 {
+    FUSION.vote * scores.vote + FUSION.maxsim * scores.maxsim + FUSION.geometry * scores.geometry
 }
 
 /// Each cell with a quarter of its neighbours: a vote half a patch off still counts.

@@ -12,7 +12,10 @@ pub struct Plan {
     pub filter: Option<String>,
     /// Index that candidates come from.
     pub index: String,
-    /// Tokens of a box that are used at most; a larger box is thinned evenly.
+    /// In how many patches along its long side a box is seen, once each, beside those that it has at the gallery's scale: nobody
+    /// knows how large it is elsewhere.
+    pub sizes: Vec<f32>,
+    /// Tokens of a box that are used at most, of each size; a larger box is thinned evenly.
     pub max_tokens: usize,
     /// Images that are looked at for a place, best first by similarity.
     pub candidates: usize,
@@ -22,6 +25,8 @@ pub struct Plan {
     pub matches: usize,
     /// Object sizes tried, relative to the query's size in patches.
     pub scales: Vec<f32>,
+    /// Turns of the object tried, in degrees clockwise.
+    pub rotations: Vec<f32>,
     /// Whether nearly equal images are one hit.
     #[serde(default)]
     pub group_duplicates: bool,
@@ -33,12 +38,15 @@ impl Default for Plan {
             top: 10,
             filter: None,
             index: "exact".to_owned(),
-            max_tokens: 256,
+            sizes: vec![6.0, 9.0, 13.0],
+            max_tokens: 128,
             candidates: 64,
             boxes_per_image: 3,
             matches: 32,
-            // Steps of a third of an octave: neighbours differ by less than the tolerance of the geometry stage.
-            scales: (-5..=5).map(|third| 2f32.powf(third as f32 / 3.0)).collect(),
+            // Steps of a third of an octave: neighbours differ by less than the tolerance of the geometry stage. What is
+            // still larger or smaller is more alike in another of the sizes.
+            scales: (-3..=3).map(|third| 2f32.powf(third as f32 / 3.0)).collect(),
+            rotations: vec![-40.0, -20.0, 0.0, 20.0, 40.0],
             group_duplicates: false,
         }
     }

@@ -82,10 +82,7 @@ fn query_figure(input: &PageInput<'_>) -> Markup {
             }
             figcaption {
                 @if boxes.len() == 1 { "Box " (shown(&query.bbox)) } @else { (boxes.len()) " boxes" }
-                ", " (query.tokens) " tokens"
-                @if query.scales.iter().any(|&scale| scale > 1.01) {
-                    ", zoomed in " (format!("{:.1}", query.scales.iter().copied().fold(1.0, f32::max))) " times"
-                }
+                ", " (query.tokens) " tokens, seen in " (query.scales.len()) @if query.scales.len() == 1 { " size" } @else { " sizes" }
             }
         }
     }
