@@ -143,7 +143,7 @@ fn print_table(report: &RetrieveReport) -> Result<(), Failure> {
         "data      {}: {}, {}, {}; {} beside them\n\
          queries   {}: {} asked, {} with nothing to find, of {}; hits {}, gap {}\n\
          model     {}, {}, {}; {} index\n\
-         machine   {}, {} cores, {}; {} at a time\n",
+         machine   {}, {}, {}; {} at a time\n",
         output::name(&data.gallery),
         output::counted(data.images as u64, "image"),
         output::counted(data.boxes as u64, "box"),
@@ -160,7 +160,7 @@ fn print_table(report: &RetrieveReport) -> Result<(), Failure> {
         model.similarity,
         report.index,
         machine.cpu,
-        machine.cores,
+        output::counted(machine.cores as u64, "core"),
         machine.kernels,
         output::counted(timing.queries_at_once as u64, "query"),
     ))?;
