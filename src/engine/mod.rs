@@ -206,14 +206,13 @@ impl Engine {
         let mut tokens = Vec::with_capacity(boxes.len());
         let mut seen: Vec<(QueryView, Grid, Vec<f32>)> = Vec::new();
         for bbox in boxes {
+            let (width, height) = (picture.width, picture.height);
             let inside = bbox.intersection(&whole);
             if inside.area() <= 0.0 {
-                let (width, height) = (picture.width, picture.height);
                 return Err(EngineError::OutsideImage { bbox: *bbox, width, height });
             }
-            let (dim, patches) = (self.preparation.output_dim(), self.long_side_patches());
-            let sizes = (&plan.sizes[..], self.least_zoom());
-            for view in choose_views(&inside, picture.width, picture.height, patches, sizes.0, sizes.1) {
+            let (patches, least_zoom) = (self.long_side_patches(), self.least_zoom());
+            for view in choose_views(&inside, width, height, patches, &plan.sizes, least_zoom) {
                 // Boxes that are seen in the same view share one run of the model.
                 let at = match seen.iter().position(|(held, ..)| *held == view) {
                     Some(at) => at,
@@ -224,6 +223,7 @@ impl Engine {
                     }
                 };
                 let (_, grid, vectors) = &seen[at];
+                let dim = self.preparation.output_dim();
                 tokens.push(QueryTokens::select(inside, view, grid, vectors, dim, plan.max_tokens));
             }
         }
