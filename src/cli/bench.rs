@@ -10,13 +10,13 @@ use super::Outcome;
 use super::arguments::{GraphShape, parse_residency};
 use super::failure::Failure;
 use super::output;
-use super::target::{PAGE_START, check_target, command_line};
+use super::target::{PAGE_START, check_target, command_line, write_target};
 use crate::core::Kind;
 use crate::eval::{AnnData, AnnOptions, AnnReport, AnnStep, LoadOptions, Queries, run_ann};
 use crate::index::{HnswParameters, INDEX_KINDS, IndexKind, RowKind};
 use crate::metric::{METRICS, Metric};
 use crate::report::{ann_page, ann_plot};
-use crate::storage::{self, Residency};
+use crate::storage::Residency;
 
 /// Efforts that are measured when none are named, in tenths of k.
 const EF_TENTHS: [usize; 9] = [10, 16, 24, 40, 64, 100, 160, 250, 400];
@@ -138,8 +138,7 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
     ];
     for (file, text) in texts {
         if let Some(file) = file {
-            storage::write_atomic(file, text().as_bytes())?;
-            output::message(&format!("wrote {}", file.display()));
+            write_target(file, &text())?;
         }
     }
     match arguments.json {

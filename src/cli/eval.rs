@@ -7,13 +7,12 @@ use clap::{Args, Subcommand};
 use super::arguments::{RuntimeArguments, parse_share, require_folder};
 use super::failure::Failure;
 use super::progress::QueryBar;
-use super::target::{PAGE_START, check_target, command_line};
+use super::target::{PAGE_START, check_target, command_line, write_target};
 use super::{Outcome, output, pictures};
 use crate::collection::Collection;
 use crate::engine::{Engine, EngineOptions};
 use crate::eval::{InOrder, LabelledSet, Mean, RetrieveOptions, RetrieveReport, run_retrieve};
 use crate::report::{RetrievePage, retrieve_page};
-use crate::storage;
 
 /// Figures of a slice that the table shows; all of them are in the files.
 const SLICE_FIGURES: [&str; 3] = ["map.trapezoidal", "cmc.1", "success.iou.0.5"];
@@ -104,21 +103,15 @@ fn retrieve(arguments: &RetrieveArguments) -> Result<(), Failure> {
     bar.finish();
     let report = report?;
     if let Some(file) = &arguments.csv {
-        written(file, &report.to_csv())?;
+        write_target(file, &report.to_csv())?;
     }
     if let Some(file) = &arguments.html {
-        written(file, &page(arguments, &report)?)?;
+        write_target(file, &page(arguments, &report)?)?;
     }
     match arguments.json {
         true => output::json(&report),
         false => print_table(&report),
     }
-}
-
-fn written(file: &std::path::Path, text: &str) -> Result<(), Failure> {
-    storage::write_atomic(file, text.as_bytes())?;
-    output::message(&format!("wrote {}", file.display()));
-    Ok(())
 }
 
 fn page(arguments: &RetrieveArguments, report: &RetrieveReport) -> Result<String, Failure> {

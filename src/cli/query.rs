@@ -10,7 +10,7 @@ use super::Outcome;
 use super::arguments::{RuntimeArguments, one_of, parse_residency, parse_share, require_folder};
 use super::condition::tell_unmet;
 use super::failure::Failure;
-use super::target::{PAGE_START, check_target, command_line};
+use super::target::{PAGE_START, check_target, command_line, write_target};
 use super::{nearest, output, pictures};
 use crate::collection::{Collection, Filter};
 use crate::core::{Bbox, Hit};
@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::picture::Picture;
 use crate::query::{Answer, Evidence, Plan, Thoroughness};
 use crate::report::{PageInput, answer_page};
-use crate::storage::{self, Residency};
+use crate::storage::Residency;
 
 /// Hits in an answer where nobody says how many.
 const DEFAULT_TOP: usize = 10;
@@ -201,8 +201,7 @@ pub(crate) fn ask(
     answer.timing_ms.embed += opening_ms;
     answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
     if let Some(html) = question.html {
-        storage::write_atomic(html, page(&engine, &answer, &picture).as_bytes())?;
-        output::message(&format!("wrote {}", html.display()));
+        write_target(html, &page(&engine, &answer, &picture))?;
     }
     Ok((answer, engine))
 }

@@ -4,7 +4,9 @@ use std::io::Read;
 use std::path::Path;
 
 use super::failure::Failure;
+use super::output;
 use crate::core::Kind;
+use crate::storage;
 
 /// How a page starts.
 pub(crate) const PAGE_START: &str = "<!DOCTYPE html>";
@@ -27,6 +29,13 @@ pub(crate) fn check_target(file: &Path, option: &str, what: &str, start: &str) -
     };
     let taken = || format!("{shown} exists and is not {what}; choose another {option}, nothing was written");
     free.then_some(()).ok_or_else(|| Failure::new(Kind::Invalid, taken()))
+}
+
+/// Writes a file that [`check_target`] let pass, whole or not at all, and says so.
+pub(crate) fn write_target(file: &Path, text: &str) -> Result<(), Failure> {
+    storage::write_atomic(file, text.as_bytes())?;
+    output::message(&format!("wrote {}", file.display()));
+    Ok(())
 }
 
 /// The command that runs, as a shell takes it.
