@@ -11,6 +11,7 @@ use crate::core::Kind;
 use crate::engine::EngineOptions;
 use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
+use crate::query::Plan;
 use crate::storage::Residency;
 
 /// Which model, and how it is run.
@@ -143,6 +144,52 @@ impl RuntimeArguments {
     /// Options to open a collection for questions.
     pub fn engine(&self, model: Option<String>) -> EngineOptions {
         EngineOptions { model, onnxruntime: self.onnxruntime.clone(), threads: self.threads() }
+    }
+}
+
+/// How a crop is looked for.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub(crate) struct PlanArguments {
+    /// Compare with every patch instead of asking graphs; so it is done anyway where a collection has none
+    #[arg(long, conflicts_with = "ef")]
+    pub exact: bool,
+    /// Nodes of a graph that a search keeps in view; for a crop at least as many as --neighbours
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub ef: Option<u32>,
+    /// Tokens of a box that are asked at most, in each size that it is seen in [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub tokens: Option<u32>,
+    /// Nearest patches of each token that say which images come into question [default: 512]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub neighbours: Option<u32>,
+    /// Images that are looked at for a place [default: 200, and at least --top]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub candidates: Option<u32>,
+    /// Places found with confidence that are looked for as well, in turn: finds more of what the collection shows often, and takes
+    /// about twice as long; 0 for none [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub expand: Option<u32>,
+    /// Look at no further image when so many milliseconds of search have passed, without those of the model: the answer is as far
+    /// as it came
+    #[arg(long, value_name = "MS")]
+    pub time_budget_ms: Option<u64>,
+}
+
+impl PlanArguments {
+    /// A plan of what is said, and the defaults.
+    pub fn plan(&self, top: usize) -> Plan {
+        let plan = Plan { top, exact: self.exact, time_budget_ms: self.time_budget_ms, ..Plan::default() };
+        let said = |said: Option<u32>, default: usize| said.map_or(default, |said| said as usize);
+        Plan {
+            ef: said(self.ef, plan.ef),
+            tokens: said(self.tokens, plan.tokens),
+            neighbours: said(self.neighbours, plan.neighbours),
+            candidates: said(self.candidates, plan.candidates),
+            proposed: plan.proposed.max(said(self.candidates, 0)),
+            expansions: said(self.expand, plan.expansions),
+            ..plan
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::arguments::{RuntimeArguments, parse_share, require_folder};
+use super::arguments::{PlanArguments, RuntimeArguments, parse_share, require_folder};
 use super::failure::Failure;
 use super::progress::QueryBar;
 use super::target::{PAGE_START, check_target, command_line, write_target};
@@ -51,13 +51,14 @@ pub(crate) struct RetrieveArguments {
     /// Draws the queries of --limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Compare with every patch: how a crop is always answered
-    #[arg(long)]
-    exact: bool,
+    #[command(flatten)]
+    plan: PlanArguments,
+    /// Queries that are asked at the same time: they share the threads [default: as many as there are threads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    at_once: Option<u16>,
     /// Model folder or name [default: the one that made the collection]
     #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
     model: Option<String>,
-    /// Queries are asked as many at a time as there are threads
     #[command(flatten)]
     runtime: RuntimeArguments,
     /// Print one JSON object, with every query and its hits
@@ -88,13 +89,15 @@ fn retrieve(arguments: &RetrieveArguments) -> Result<(), Failure> {
     }
     let [gallery, queries] = [&arguments.gallery, &arguments.queries].map(|file| LabelledSet::read(file));
     let (gallery, queries) = (gallery?, queries?);
+    let threads = arguments.runtime.threads();
     let options = RetrieveOptions {
         gap: arguments.gap,
-        top: arguments.top as usize,
         ious: arguments.iou.clone(),
         limit: arguments.limit.map(|limit| limit as usize),
         seed: arguments.seed,
-        threads: arguments.runtime.threads(),
+        threads,
+        at_once: arguments.at_once.map_or(threads, usize::from),
+        plan: arguments.plan.plan(arguments.top as usize),
     };
     let one_thread = EngineOptions { threads: 1, ..arguments.runtime.engine(arguments.model.clone()) };
     let engine = Engine::open(&arguments.collection, &one_thread)?;
@@ -146,7 +149,7 @@ fn print_table(report: &RetrieveReport) -> Result<(), Failure> {
         count(report.per_query.len()),
         count(report.left_out.len()),
         count(data.query_boxes),
-        report.options.top,
+        report.options.plan.top,
         report.options.gap,
         model.name,
         model.preparation,

@@ -97,7 +97,7 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     }
     let search = VectorSearch::of(&collection, &scope, question.thoroughness)?;
     if question.explain {
-        explain(&search);
+        explain(search.paths());
     }
     if let Thoroughness::Recall(target) = question.thoroughness {
         tell_unreached(&search, target);
@@ -143,14 +143,14 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
 }
 
 /// Says how each segment is searched.
-fn explain(search: &VectorSearch<'_>) {
-    for (number, path) in (1..).zip(search.paths()) {
+pub(super) fn explain<'a>(paths: impl Iterator<Item = &'a SearchPath>) {
+    for (number, path) in (1..).zip(paths) {
         let effort = match (path.ef, path.recall_at_10) {
             (Some(ef), Some(recall)) => {
                 format!(", ef {ef}: recall {recall:.3} on a sample when it was built")
             }
             (Some(ef), None) => format!(", ef {ef}"),
-            _ => path.reason.map_or(String::new(), |reason| format!(": {reason}")),
+            _ => path.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}")),
         };
         let vectors = output::counted(path.vectors as u64, "vector");
         output::message(&format!("segment {number}, {vectors}: {}{effort}", path.index));

@@ -7,7 +7,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
-use super::arguments::{RuntimeArguments, one_of, parse_residency, parse_share, require_folder};
+use super::arguments::{
+    PlanArguments, RuntimeArguments, one_of, parse_residency, parse_share, require_folder,
+};
 use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::target::{PAGE_START, check_target, command_line, write_target};
@@ -38,7 +40,10 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["image", "boxes", "group_duplicates", "html", "coco"]
+        conflicts_with_all = [
+            "image", "boxes", "group_duplicates", "html", "coco",
+            "tokens", "neighbours", "candidates", "expand", "time_budget_ms",
+        ]
     )]
     vectors: Option<PathBuf>,
     /// The rows of --vectors are prepared, as 'export' writes them, though they are as long as the model's tokens
@@ -73,15 +78,11 @@ pub(crate) struct Arguments {
     /// Make nearly equal images one hit: the best of them, which lists the others
     #[arg(long)]
     group_duplicates: bool,
-    /// Compare with every patch: how a crop is always answered, and --vectors where a collection has no graph
-    #[arg(long, conflicts_with_all = ["ef", "recall"])]
-    exact: bool,
+    #[command(flatten)]
+    plan: PlanArguments,
     /// With --vectors, search graphs as hard as it took to find this share of the ten nearest when they were built
-    #[arg(long, value_name = "SHARE", default_value_t = 0.99, value_parser = parse_share, requires = "vectors")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99, value_parser = parse_share, requires = "vectors", conflicts_with_all = ["ef", "exact"])]
     recall: f64,
-    /// With --vectors, nodes of a graph that a search keeps in view, instead of --recall
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "recall", requires = "vectors")]
-    ef: Option<u32>,
     /// With --vectors, how vectors and graphs lie in memory: mapped (read as they are needed), locked (mapped, read at once and
     /// kept there) or copied (into large pages, where the system has them)
     #[arg(long, value_name = "HOW", default_value = "mapped", value_parser = parse_residency, requires = "vectors")]
@@ -126,7 +127,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
                 None => nearest::Wanted::Nearest(top.unwrap_or(DEFAULT_TOP)),
             },
             filter: arguments.filter.as_ref(),
-            thoroughness: match (arguments.exact || arguments.min_similarity.is_some(), arguments.ef) {
+            thoroughness: match (
+                arguments.plan.exact || arguments.min_similarity.is_some(),
+                arguments.plan.ef,
+            ) {
                 (true, _) => Thoroughness::Exact,
                 (_, Some(ef)) => Thoroughness::Ef(ef as usize),
                 _ => Thoroughness::Recall(arguments.recall),
@@ -146,7 +150,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let image = arguments.image.as_deref().unwrap_or(Path::new(""));
     let filter = arguments.filter.as_ref().map(Filter::to_string);
     let top = top.unwrap_or(DEFAULT_TOP);
-    let plan = Plan { top, filter, group_duplicates, ..Plan::default() };
+    let heat_maps = arguments.html.is_some();
+    let plan = Plan { filter, group_duplicates, heat_maps, ..arguments.plan.plan(top) };
     let question = Question {
         collection: &arguments.collection,
         image,
@@ -166,6 +171,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     if arguments.explain {
         explain(&answer);
+    }
+    if answer.is_cut {
+        output::message(
+            "the time budget ended before every candidate was looked at: the answer is as far as it came",
+        );
     }
     Ok(Outcome::Done)
 }
@@ -299,24 +309,29 @@ fn explain(answer: &Answer) {
     let (query, plan, time) = (&answer.query, &answer.plan, &answer.timing_ms);
     let scales: Vec<String> = query.scales.iter().map(|scale| format!("{scale:.2}")).collect();
     output::message(&format!(
-        "query    {} of box {} seen at {} times the gallery's scale\n\
-         search   {} index: how far above its background every token finds something alike in every image\n\
-         rerank   {} images at most: places for {} object sizes and {} turns, {} boxes an image at most{}\n\
-         time     decode {:.0} ms, model and embedding {:.0} ms, search {:.0} ms, rerank {:.0} ms, total {:.0} ms",
+        "query    {} of box {} seen at {} times the gallery's scale",
         output::counted(query.tokens as u64, "token"),
         query.bbox,
         scales.join(", "),
-        plan.index,
-        plan.candidates,
+    ));
+    nearest::explain(answer.searched.iter());
+    output::message(&format!(
+        "rerank   {} nearest patches of each token; {} images at most propose places for {} object sizes and {} turns, {} are \
+         looked at{}{}",
+        plan.neighbours,
+        plan.proposed,
         plan.scales.len(),
         plan.rotations.len(),
-        plan.boxes_per_image,
+        plan.candidates.max(plan.top),
+        match query.expanded {
+            0 => String::new(),
+            expanded => format!("; {} looked for as well", output::counted(expanded as u64, "good place")),
+        },
         if plan.group_duplicates { "; nearly equal images are one hit" } else { "" },
-        time.decode,
-        time.embed,
-        time.search,
-        time.rerank,
-        time.total,
+    ));
+    output::message(&format!(
+        "time     decode {:.0} ms, model and embedding {:.0} ms, search {:.0} ms, rerank {:.0} ms, total {:.0} ms",
+        time.decode, time.embed, time.search, time.rerank, time.total,
     ));
     for hit in &answer.hits {
         let s = &hit.scores;

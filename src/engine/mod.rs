@@ -224,7 +224,7 @@ impl Engine {
                 };
                 let (_, grid, vectors) = &seen[at];
                 let dim = self.preparation.output_dim();
-                tokens.push(QueryTokens::select(inside, view, grid, vectors, dim, plan.max_tokens));
+                tokens.push(QueryTokens::select(inside, view, grid, vectors, dim, plan.tokens));
             }
         }
         let embed_ms = start.elapsed().as_secs_f64() * 1e3;

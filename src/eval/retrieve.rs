@@ -25,16 +25,18 @@ use crate::storage::StorageError;
 pub struct RetrieveOptions {
     /// Frames of a query's video that are less than this away are junk.
     pub gap: u32,
-    /// Hits that count, best first; those in junk images come on top.
-    pub top: usize,
     /// Intersections over union from which a box is right.
     pub ious: Vec<f64>,
     /// Queries that are asked, drawn by `seed`; none: all.
     pub limit: Option<usize>,
     /// Draws the queries.
     pub seed: u64,
-    /// Queries that are asked at the same time, by a thread each.
+    /// Threads, shared evenly by the queries that are asked at the same time.
     pub threads: usize,
+    /// Queries that are asked at the same time.
+    pub at_once: usize,
+    /// How they are asked; its `top` is raised by the hits in junk images.
+    pub plan: Plan,
 }
 
 /// A figure of one query; none where it says nothing.
@@ -59,9 +61,11 @@ struct Answered {
     timing_ms: TimingMs,
     /// Whether its worker had been asked before: a first query also warms up.
     is_warm: bool,
+    /// Kinds of index that were asked.
+    index: String,
 }
 
-/// A worker: an engine, and the one thread that it runs on.
+/// A worker: an engine, and the threads that it runs on.
 struct Asker {
     engine: Engine,
     pool: ThreadPool,
@@ -98,11 +102,11 @@ pub fn run_retrieve(
     }
     let setup = RetrieveSetup::of(&engine, gallery, queries, truth.distractors());
     let count = asked.len();
-    let workers = askers(engine, options.threads.clamp(1, count))?;
+    let workers = askers(engine, options.at_once.clamp(1, count), options.threads)?;
     let at_once = workers.len();
     let ask = |worker: &mut Asker, at: usize| {
         let (labelled, target): &(&LabelledBox, Target<'_>) = &asked[at];
-        answer(worker, image_of(labelled), labelled, target, &truth, options.top)
+        answer(worker, image_of(labelled), labelled, target, &truth, &options.plan)
             .map_err(|error| error.about(&queries.file, &labelled.id))
     };
     let answers = share(workers, count, ask, &mut |done| progress(done, count))?;
@@ -137,7 +141,7 @@ pub fn run_retrieve(
         setup,
         machine: Machine::this(),
         options: options.clone(),
-        index: Plan::default().index,
+        index: answers.first().map(|answer| answer.index.clone()).unwrap_or_default(),
         left_out: without.into_iter().map(|(labelled, _)| labelled.id.clone()).collect(),
         metrics: means(&measures, &judged),
         slices: slices(&measures, &asked, &answers),
@@ -146,13 +150,10 @@ pub fn run_retrieve(
     })
 }
 
-/// As many workers, `engine` one of them.
-fn askers(engine: Engine, count: usize) -> Result<Vec<Asker>, EvalError> {
-    let mut engines = vec![engine];
-    while engines.len() < count {
-        engines.push(engines[0].beside(1)?);
-    }
-    Ok(engines.into_iter().map(|engine| Asker { engine, pool: pool(1), is_warm: false }).collect())
+/// As many workers, which share `threads`.
+fn askers(engine: Engine, count: usize, threads: usize) -> Result<Vec<Asker>, EvalError> {
+    let each = (threads / count).max(1);
+    (0..count).map(|_| Ok(Asker { engine: engine.beside(each)?, pool: pool(each), is_warm: false })).collect()
 }
 
 /// BLAKE3 of the files that queries are boxes of; each is there, an image, and of the size that its labels say.
@@ -184,18 +185,19 @@ fn answer(
     labelled: &LabelledBox,
     target: &Target<'_>,
     truth: &GroundTruth<'_>,
-    top: usize,
+    plan: &Plan,
 ) -> Result<Answered, EvalError> {
     let Asker { engine, pool, is_warm } = worker;
     let start = Instant::now();
     let picture = decode(&read(image)?, &Limits::default())
         .map_err(|source| EvalError::Picture { path: image.path.clone(), source })?;
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
-    let plan = Plan::default();
-    let plan = Plan { top: top + plan.boxes_per_image * target.junk.len(), ..plan };
+    let top = plan.top;
+    let plan = Plan { top: top + plan.boxes_per_image * target.junk.len(), ..plan.clone() };
     let boxes = [labelled.bbox];
     let answer = pool.install(|| engine.query(&picture, &image.name, &boxes, &plan))?;
     let total = start.elapsed().as_secs_f64() * 1e3;
+    let index = answer.index();
     let right: Vec<Place> = target.boxes.iter().map(|(_, place)| *place).collect();
     let ranking = BoxRanking { hits: &[], truth: &right };
     let hits = answer.hits.into_iter().zip(answer.evidence).filter_map(|(hit, evidence)| {
@@ -213,7 +215,7 @@ fn answer(
     });
     let hits = hits.take(top).collect();
     let timing_ms = TimingMs { decode: decode_ms, total, ..answer.timing_ms };
-    Ok(Answered { hits, timing_ms, is_warm: std::mem::replace(is_warm, true) })
+    Ok(Answered { hits, timing_ms, is_warm: std::mem::replace(is_warm, true), index })
 }
 
 /// An answer beside what is right; images in `ignored` are junk. None where nothing is right.
@@ -327,7 +329,7 @@ mod tests {
             content: [0; 32],
         };
         let hits = places.iter().map(|&place| (place, hit.clone())).collect();
-        Answered { hits, timing_ms: TimingMs::default(), is_warm: true }
+        Answered { hits, timing_ms: TimingMs::default(), is_warm: true, index: String::new() }
     }
 
     #[test]

@@ -342,7 +342,7 @@ impl RetrieveReport {
 impl Serialize for RetrieveReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let RetrieveSetup { data, collection, model, dims_dropped } = &self.setup;
-        let RetrieveOptions { gap, top, ious, limit, seed, .. } = &self.options;
+        let RetrieveOptions { gap, ious, limit, seed, plan, .. } = &self.options;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("protocol", "retrieve")?;
         map.serialize_entry("created_by", CREATED_BY)?;
@@ -350,8 +350,10 @@ impl Serialize for RetrieveReport {
         map.serialize_entry("collection", collection)?;
         map.serialize_entry("model", model)?;
         map.serialize_entry("dims_dropped", dims_dropped)?;
-        let options =
-            json!({"index": self.index, "top": top, "gap": gap, "iou": ious, "limit": limit, "seed": seed});
+        let (index, top) = (&self.index, plan.top);
+        let options = json!({
+            "index": index, "top": top, "gap": gap, "iou": ious, "limit": limit, "seed": seed, "plan": plan
+        });
         map.serialize_entry("options", &options)?;
         map.serialize_entry("machine", &self.machine)?;
         map.serialize_entry("queries", &self.per_query.len())?;

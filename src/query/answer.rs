@@ -1,8 +1,10 @@
 //! What a query answers: the JSON object, and the evidence that a page draws.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
+use super::{Plan, SearchPath};
 use crate::core::{Bbox, Grid, Hit};
 
 /// A whole answer. Serialises to the JSON of `query --json`.
@@ -14,6 +16,11 @@ pub struct Answer {
     pub plan: Plan,
     /// Images that were searched, copies of others among them.
     pub searched_images: usize,
+    /// How the patches of each segment were searched.
+    pub searched: Vec<SearchPath>,
+    /// Whether the time budget ended before every candidate was looked at.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_cut: bool,
     /// Where the time went.
     pub timing_ms: TimingMs,
     /// Best first.
@@ -21,6 +28,14 @@ pub struct Answer {
     /// One for each hit. Not part of the JSON.
     #[serde(skip)]
     pub evidence: Vec<Evidence>,
+}
+
+impl Answer {
+    /// The kinds of index that were asked.
+    pub fn index(&self) -> String {
+        let kinds: BTreeSet<&str> = self.searched.iter().map(|path| path.index.as_str()).collect();
+        kinds.into_iter().collect::<Vec<_>>().join(" and ")
+    }
 }
 
 /// What was asked.
@@ -38,6 +53,9 @@ pub struct QueryEcho {
     pub tokens: usize,
     /// For each size in which a box was seen, how much larger than images of the gallery the query image was embedded.
     pub scales: Vec<f32>,
+    /// Places found with confidence that were looked for as well.
+    #[serde(default)]
+    pub expanded: usize,
 }
 
 /// Where the time went, milliseconds.
@@ -47,7 +65,7 @@ pub struct TimingMs {
     pub decode: f64,
     /// Loading the model and embedding the query.
     pub embed: f64,
-    /// Similarities with every image.
+    /// Nearest neighbours of the tokens.
     pub search: f64,
     /// Places and boxes in the short list.
     pub rerank: f64,
@@ -64,6 +82,6 @@ pub struct Evidence {
     pub content: [u8; 32],
     /// Where the patches lie in the image.
     pub grid: Grid,
-    /// Best similarity with any token, a patch each, row-major.
+    /// Best similarity with any token, a patch each, row-major; none where [`Plan::heat_maps`] did not ask.
     pub similarity: Vec<f32>,
 }

@@ -1,56 +1,25 @@
-//! Which images come into question: how far above its background every token finds something alike in every image, in each
-//! size that the box is seen in. What a token finds everywhere says nothing.
+//! Which images come into question: those that hold nearest neighbours of the query's tokens, in each size that the box is seen in,
+//! by how far these are above the background. What a token finds everywhere says nothing; an image that holds none of a token's
+//! neighbours has nothing for it.
 
-use std::collections::HashMap;
-
-use rayon::prelude::*;
-
-use super::{QueryTokens, Scope};
-use crate::collection::Collection;
-use crate::index::similarities;
-use crate::segment::{ImageView, OpenSegmentError, Segment};
+use super::search::{FoundRow, RowSearch, StoredImage};
+use super::{Plan, QueryTokens};
 
 /// Weight of a token that matches everywhere, beside 1 for one that matches nowhere.
 const LEAST_WEIGHT: f32 = 0.05;
-/// The background of fewer images than this would be what they happen to show: others of the collection lend theirs.
-const BACKGROUND_IMAGES: usize = 64;
-
-/// An image with the best similarity of each token in it.
-pub(super) struct Candidate<'a> {
-    pub segment: &'a Segment,
-    /// The image whose patches are stored.
-    pub image: ImageView<'a>,
-    /// Itself and its copies, as far as they are in scope.
-    pub shown: Vec<ImageView<'a>>,
-    /// For each look, the best similarity of each of its tokens anywhere in the image.
-    pub best: Vec<Vec<f32>>,
-    /// For each look, the weighted mean of what `best` is worth.
-    pub maxsim: Vec<f32>,
-}
-
-impl Candidate<'_> {
-    /// Looks, the one that finds most first.
-    pub fn looks(&self) -> Vec<usize> {
-        let mut looks: Vec<usize> = (0..self.maxsim.len()).collect();
-        looks.sort_by(|&a, &b| self.maxsim[b].total_cmp(&self.maxsim[a]));
-        looks
-    }
-
-    fn strength(&self) -> f32 {
-        self.maxsim.iter().copied().fold(0.0, f32::max)
-    }
-}
 
 /// The tokens of one size of a box, and what the collection says about them.
-pub(super) struct Look<'q> {
-    pub tokens: &'q QueryTokens,
+pub(super) struct Look {
+    pub tokens: QueryTokens,
+    /// The searched image that the tokens come from, where it is not the query image: it says nothing about itself.
+    pub seen_in: Option<usize>,
     /// Weight of each token; they add up to 1.
     pub weights: Vec<f32>,
     /// The similarity that each token has with an image that has nothing to do with it.
     pub background: Vec<f32>,
 }
 
-impl Look<'_> {
+impl Look {
     /// What a similarity of a token is worth: 0 for what it finds everywhere, 1 for the same vector. Squared, for one thing
     /// that is just like it says more than two that are half so.
     pub fn worth(&self, token: usize, similarity: f32) -> f32 {
@@ -59,125 +28,126 @@ impl Look<'_> {
     }
 }
 
-/// Which images come into question, and by what.
-pub(super) struct Ranking<'a, 'q> {
-    /// Best first; of equal ones, in order of segments and images.
-    pub candidates: Vec<Candidate<'a>>,
-    /// What was looked for.
-    pub looks: Vec<Look<'q>>,
+/// A patch of an image that is among the nearest neighbours of a token.
+#[derive(Clone, Copy)]
+pub(super) struct FoundPatch {
+    pub token: usize,
+    /// Its place among the image's views.
+    pub view: usize,
+    /// Its place in the view.
+    pub patch: usize,
+    pub similarity: f32,
 }
 
-/// Compares every token with every patch of every image in scope.
-pub(super) fn rank<'a, 'q>(
-    collection: &'a Collection,
-    scope: &Scope,
-    looks: &'q [QueryTokens],
-) -> Result<Ranking<'a, 'q>, OpenSegmentError> {
-    let (mut images, others): (Vec<Stored<'a>>, _) =
-        stored(collection, scope)?.into_iter().partition(|image| !image.shown.is_empty());
-    let asked = images.len();
-    images.extend(lent(asked, others));
-    let every: Vec<f32> = looks.iter().flat_map(|tokens| &tokens.vectors).copied().collect();
-    let count = looks.iter().map(QueryTokens::len).sum();
-    let best: Vec<Vec<f32>> = images.par_iter().map(|stored| best_in_image(stored, &every, count)).collect();
-    let background = background(&best, count);
-    let looks: Vec<Look<'_>> = looks
-        .iter()
-        .zip(of_each(looks, &background))
-        .map(|(tokens, background)| Look { tokens, weights: weights(&background), background })
-        .collect();
-    let mut candidates: Vec<Candidate<'_>> = images
-        .into_iter()
-        .zip(best)
-        .take(asked)
-        .map(|(Stored { segment, image, shown }, best)| {
-            let best = of_each(looks.iter().map(|look| look.tokens), &best);
-            let maxsim = looks.iter().zip(&best).map(|(look, best)| maxsim(look, best)).collect();
-            Candidate { segment, image, shown, best, maxsim }
-        })
-        .collect();
-    // A stable sort: equal scores stay in order of segments and images.
-    candidates.sort_by(|a, b| b.strength().total_cmp(&a.strength()));
-    Ok(Ranking { candidates, looks })
+/// An image, and what the tokens found in it.
+pub(super) struct Candidate<'s, 'a> {
+    pub stored: &'s StoredImage<'a>,
+    /// Its place among the images that were searched.
+    pub place: usize,
+    /// For each look, in order of tokens, the most similar first.
+    pub found: Vec<Vec<FoundPatch>>,
+    /// For each look, the weighted mean of what the best similarity of each token in the image is worth.
+    pub maxsim: Vec<f32>,
 }
 
-/// The part of `values`, one for each token of all looks, that belongs to each look.
-fn of_each<'q>(looks: impl IntoIterator<Item = &'q QueryTokens>, values: &[f32]) -> Vec<Vec<f32>> {
-    let mut rest = values;
-    let part = |tokens: &QueryTokens| {
-        let (part, later) = rest.split_at(tokens.len());
-        rest = later;
-        part.to_vec()
-    };
-    looks.into_iter().map(part).collect()
+impl Candidate<'_, '_> {
+    /// So many of the looks at each box, those that find most, the best first.
+    pub fn looks(&self, looks: &[Look], each: usize) -> Vec<usize> {
+        let mut best: Vec<usize> = (0..looks.len()).collect();
+        best.sort_by(|&a, &b| self.maxsim[b].total_cmp(&self.maxsim[a]));
+        let bbox = |look: usize| looks[look].tokens.bbox;
+        let before = |at: usize| best[..at].iter().filter(|&&other| bbox(other) == bbox(best[at])).count();
+        (0..best.len()).filter(|&at| before(at) < each).map(|at| best[at]).collect()
+    }
+
+    fn strength(&self) -> f32 {
+        self.maxsim.iter().copied().fold(0.0, f32::max)
+    }
 }
 
-fn maxsim(look: &Look<'_>, best: &[f32]) -> f32 {
-    let worth = |(token, (&best, weight)): (usize, (&f32, &f32))| weight * look.worth(token, best);
-    best.iter().zip(&look.weights).enumerate().map(worth).sum()
+/// What is looked for, and the images that it found something in.
+pub(super) struct Candidates<'s, 'a> {
+    scope: &'s RowSearch<'a>,
+    pub looks: Vec<Look>,
+    /// In no order.
+    found: Vec<Candidate<'s, 'a>>,
+    /// For each image of the scope its place in `found`.
+    places: Vec<Option<usize>>,
 }
 
-/// An image with patches of its own, and under which names it may be found.
-struct Stored<'a> {
-    segment: &'a Segment,
-    image: ImageView<'a>,
-    shown: Vec<ImageView<'a>>,
-}
+impl<'s, 'a> Candidates<'s, 'a> {
+    /// Nothing looked for yet.
+    pub fn among(scope: &'s RowSearch<'a>) -> Self {
+        Self { scope, looks: Vec::new(), found: Vec::new(), places: vec![None; scope.images.len()] }
+    }
 
-/// Every image that has patches, in order of segments and images. A copy shares the patches of an earlier image, and is
-/// found through them whether or not that one is in scope.
-fn stored<'a>(collection: &'a Collection, scope: &Scope) -> Result<Vec<Stored<'a>>, OpenSegmentError> {
-    let mut all: Vec<Stored<'a>> = Vec::new();
-    for (at, segment) in collection.segments().iter().enumerate() {
-        let mut places: HashMap<usize, usize> = HashMap::new();
-        for image in segment.images() {
-            let image = image?;
-            let original = image.row.same_as as usize;
-            if original == image.index && image.views().next().is_some() {
-                places.insert(original, all.len());
-                all.push(Stored { segment, image, shown: Vec::new() });
+    /// Asks for the neighbours of the tokens of further looks, which may be seen in an image of the scope. The background is that
+    /// of `all` images.
+    pub fn look_for(&mut self, looks: Vec<(QueryTokens, Option<usize>)>, all: &RowSearch<'_>, plan: &Plan) {
+        let every: Vec<f32> = looks.iter().flat_map(|(tokens, _)| &tokens.vectors).copied().collect();
+        let found = self.scope.nearest(&every, plan.neighbours);
+        let background = match std::ptr::eq(all, self.scope) {
+            true => background(&found, all.images.len()),
+            false => background(&all.nearest(&every, plan.neighbours), all.images.len()),
+        };
+        let (mut background, mut found) = (background.into_iter(), found.into_iter());
+        let first = self.looks.len();
+        for (tokens, seen_in) in looks {
+            let background: Vec<f32> = background.by_ref().take(tokens.len()).collect();
+            for (token, found) in found.by_ref().take(tokens.len()).enumerate() {
+                let foreign = found.into_iter().filter(|found| Some(found.stretch.image) != seen_in);
+                foreign.for_each(|found| self.add(self.looks.len(), token, &found));
             }
-            if let Some(&place) = places.get(&original).filter(|_| scope.contains(at, image.index)) {
-                all[place].shown.push(image);
+            self.looks.push(Look { tokens, seen_in, weights: weights(&background), background });
+        }
+        for candidate in &mut self.found {
+            candidate.found.resize(self.looks.len(), Vec::new());
+            candidate.maxsim.resize(first, 0.0);
+            for (look, found) in self.looks.iter().zip(&candidate.found).skip(first) {
+                // The first of a token is its best.
+                let firsts = found.chunk_by(|a, b| a.token == b.token).map(|found| found[0]);
+                let worth =
+                    |best: FoundPatch| look.weights[best.token] * look.worth(best.token, best.similarity);
+                candidate.maxsim.push(firsts.map(worth).sum());
             }
         }
     }
-    Ok(all)
-}
 
-/// As many of `others` as `asked` images lack to [`BACKGROUND_IMAGES`], spread evenly.
-fn lent<T>(asked: usize, others: Vec<T>) -> impl Iterator<Item = T> {
-    let (of, wanted) = (others.len(), BACKGROUND_IMAGES.saturating_sub(asked));
-    let count = if asked == 0 { 0 } else { wanted.min(of) };
-    let before = move |at: usize| at * count / of.max(1);
-    // Of every run of neighbours that are worth one image together, the last is taken.
-    let chosen = move |at: &usize| before(at + 1) > before(*at);
-    others.into_iter().enumerate().filter(move |(at, _)| chosen(at)).map(|(_, other)| other)
-}
-
-fn best_in_image(stored: &Stored<'_>, tokens: &[f32], count: usize) -> Vec<f32> {
-    let mut best = vec![f32::NEG_INFINITY; count];
-    for view in stored.image.views() {
-        let vectors = stored.segment.vectors();
-        let scores = similarities(tokens, vectors, view.first_patch, view.grid.len());
-        for (best, row) in best.iter_mut().zip(scores.rows()) {
-            *best = row.iter().copied().fold(*best, f32::max);
-        }
+    fn add(&mut self, look: usize, token: usize, row: &FoundRow<'_>) {
+        let FoundRow { stretch, patch, similarity } = *row;
+        let at = *self.places[stretch.image].get_or_insert_with(|| {
+            let (place, stored) = (stretch.image, &self.scope.images[stretch.image]);
+            self.found.push(Candidate { stored, place, found: Vec::new(), maxsim: Vec::new() });
+            self.found.len() - 1
+        });
+        let found = &mut self.found[at].found;
+        found.resize(found.len().max(look + 1), Vec::new());
+        found[look].push(FoundPatch { token, view: stretch.view, patch, similarity });
     }
-    best
+
+    /// The images that most was found in, best first, of equal ones in order of segments and rows.
+    pub fn best(&self, limit: usize) -> Vec<&Candidate<'s, 'a>> {
+        let mut best: Vec<&Candidate<'s, 'a>> = self.found.iter().collect();
+        best.sort_by(|a, b| b.strength().total_cmp(&a.strength()).then(a.place.cmp(&b.place)));
+        best.truncate(limit);
+        best
+    }
 }
 
-/// Median over the images of each token's best similarity. With one or two images there is no background to speak of.
-fn background(best: &[Vec<f32>], tokens: usize) -> Vec<f32> {
-    if best.len() < 3 {
-        return vec![0.0; tokens];
+/// For each token the similarity that half of so many `images` reach, or the last that was found, where fewer are: what is not
+/// found is worth nothing. With one or two images there is no background to speak of.
+fn background(found: &[Vec<FoundRow<'_>>], images: usize) -> Vec<f32> {
+    if images < 3 {
+        return vec![0.0; found.len()];
     }
-    let median = |token: usize| {
-        let mut column: Vec<f32> = best.iter().map(|image| image[token]).collect();
-        column.sort_by(f32::total_cmp);
-        column[column.len() / 2]
+    let mut seen_by = vec![usize::MAX; images];
+    let level = |(token, found): (usize, &Vec<FoundRow<'_>>)| {
+        let is_first =
+            |row: &&FoundRow<'_>| std::mem::replace(&mut seen_by[row.stretch.image], token) != token;
+        let of_images = found.iter().filter(is_first).map(|row| row.similarity);
+        of_images.take(images.div_ceil(2)).last().unwrap_or(0.0)
     };
-    (0..tokens).map(median).collect()
+    found.iter().enumerate().map(level).collect()
 }
 
 fn weights(background: &[f32]) -> Vec<f32> {
@@ -188,29 +158,41 @@ fn weights(background: &[f32]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::core::{Bbox, Grid};
+    use crate::query::search::Stretch;
 
-    proptest! {
-        #[test]
-        fn others_lend_what_is_lacking_and_come_from_everywhere(asked in 1usize..80, of in 0usize..500) {
-            let lent: Vec<usize> = lent(asked, (0..of).collect()).collect();
-            prop_assert_eq!(lent.len(), BACKGROUND_IMAGES.saturating_sub(asked).min(of));
-            prop_assert!(lent.is_sorted_by(|a, b| a < b));
-            let step = of.div_ceil(lent.len().max(1));
-            let ends = [0].into_iter().chain(lent.iter().map(|at| at + 1)).collect::<Vec<_>>();
-            prop_assert!(lent.is_empty() || ends.windows(2).all(|pair| pair[1] - pair[0] <= step));
-        }
+    fn stretches(images: usize) -> Vec<Stretch> {
+        let grid = Grid { area: Bbox::of_image(10, 10), rows: 1, cols: 1 };
+        (0..images).map(|image| Stretch { first: image, grid, image, view: 0, before: 0 }).collect()
     }
 
     #[test]
     fn a_token_that_matches_everywhere_counts_little() {
-        let best = vec![vec![0.9, 0.2], vec![0.95, 0.1], vec![0.9, 0.8]];
-        let background = background(&best, 2);
-        assert_eq!(background, vec![0.9, 0.2]);
+        let stretches = stretches(3);
+        let found = |similarities: &[(usize, f32)]| -> Vec<FoundRow<'_>> {
+            let row = |&(image, similarity)| FoundRow { stretch: &stretches[image], patch: 0, similarity };
+            similarities.iter().map(row).collect()
+        };
+        // A second patch of an image does not count.
+        let everywhere = found(&[(1, 0.95), (1, 0.94), (0, 0.9), (2, 0.9)]);
+        let background = background(&[everywhere, found(&[(2, 0.8), (0, 0.2), (1, 0.1)])], 3);
+        assert_eq!(background, [0.9, 0.2]);
         let weights = weights(&background);
         assert!(weights[0] < weights[1] / 7.0);
         assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_last_that_was_found_is_background_and_few_images_have_none() {
+        let stretches = stretches(9);
+        let found: Vec<FoundRow<'_>> = [0.9, 0.7]
+            .iter()
+            .zip(&stretches)
+            .map(|(&similarity, stretch)| FoundRow { stretch, patch: 0, similarity })
+            .collect();
+        let found = [found, Vec::new()];
+        assert_eq!(background(&found, 9), [0.7, 0.0]);
+        assert_eq!(background(&found, 2), [0.0, 0.0]);
     }
 }

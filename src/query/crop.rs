@@ -52,7 +52,7 @@ pub fn choose_views(
     let patch_px = whole.w.max(whole.h) / long_side_patches;
     let mut views = vec![QueryView { area: whole, zoom: 1.0 }];
     for size in sizes {
-        let zoom = (size * patch_px / bbox.w.max(bbox.h)).clamp(least_zoom, MAX_ZOOM);
+        let zoom = (size * patch_px / bbox.area().sqrt()).clamp(least_zoom, MAX_ZOOM);
         let is_new = |view: &QueryView| (zoom / view.zoom).max(view.zoom / zoom) >= SAME_SIZE;
         if views.iter().all(is_new) {
             views.push(QueryView { area: window(bbox, &whole, zoom), zoom });
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_large_box_is_seen_in_the_whole_image_in_every_size() {
         let views =
-            choose_views(&Bbox::new(100.0, 100.0, 200.0, 150.0), 640, 480, 32.0, &[4.0, 4.1, 9.0], 0.1);
+            choose_views(&Bbox::new(100.0, 100.0, 250.0, 160.0), 640, 480, 32.0, &[4.0, 4.1, 10.0], 0.1);
         let whole = Bbox::of_image(640, 480);
         assert_eq!(views, [0.4, 1.0].map(|zoom| QueryView { area: whole, zoom }));
     }
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn zooming_out_has_an_end() {
-        let views = choose_views(&Bbox::of_image(640, 480), 640, 480, 32.0, &[4.0, 6.0, 16.0], 0.25);
+        let views = choose_views(&Bbox::of_image(640, 640), 640, 640, 32.0, &[4.0, 6.0, 16.0], 0.25);
         assert_eq!(views.iter().map(|view| view.zoom).collect::<Vec<_>>(), [0.25, 0.5, 1.0]);
     }
 

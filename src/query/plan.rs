@@ -10,15 +10,23 @@ pub struct Plan {
     /// Condition that images must meet to be searched.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none", default)]
     pub filter: Option<String>,
-    /// Index that candidates come from.
-    pub index: String,
-    /// In how many patches along its long side a box is seen, once each, beside those that it has at the gallery's scale: nobody
-    /// knows how large it is elsewhere.
+    /// Whether every patch in scope is compared with every token; else graphs are asked, where there are some.
+    pub exact: bool,
+    /// In how many patches a box is seen, once each, beside those that it has at the gallery's scale: nobody knows how large it is
+    /// elsewhere. Along the side of a square as large as the box.
     pub sizes: Vec<f32>,
     /// Tokens of a box that are used at most, of each size; a larger box is thinned evenly.
-    pub max_tokens: usize,
-    /// Images that are looked at for a place, best first by similarity.
+    pub tokens: usize,
+    /// Nearest neighbours of each token that say which images come into question.
+    pub neighbours: usize,
+    /// Nodes of a graph that a search keeps in view, at least as many as neighbours.
+    pub ef: usize,
+    /// Images whose matches propose places, those first in which the tokens found most.
+    pub proposed: usize,
+    /// Images whose proposed places are looked at, best first.
     pub candidates: usize,
+    /// Places that are looked for in turn when they were found with confidence, at most.
+    pub expansions: usize,
     /// Boxes in one image at most.
     pub boxes_per_image: usize,
     /// Matches listed with a hit at most.
@@ -30,6 +38,12 @@ pub struct Plan {
     /// Whether nearly equal images are one hit.
     #[serde(default)]
     pub group_duplicates: bool,
+    /// Whether hits come with the similarity of every patch.
+    #[serde(default)]
+    pub heat_maps: bool,
+    /// Milliseconds after which no further image is looked at: a search as far as it came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time_budget_ms: Option<u64>,
 }
 
 impl Default for Plan {
@@ -37,10 +51,14 @@ impl Default for Plan {
         Self {
             top: 10,
             filter: None,
-            index: "exact".to_owned(),
-            sizes: vec![6.0, 9.0, 13.0],
-            max_tokens: 128,
-            candidates: 64,
+            exact: false,
+            sizes: vec![5.0, 7.5, 11.0],
+            tokens: 32,
+            neighbours: 512,
+            ef: 512,
+            proposed: 512,
+            candidates: 200,
+            expansions: 5,
             boxes_per_image: 3,
             matches: 32,
             // Steps of a third of an octave: neighbours differ by less than the tolerance of the geometry stage. What is
@@ -48,6 +66,8 @@ impl Default for Plan {
             scales: (-3..=3).map(|third| 2f32.powf(third as f32 / 3.0)).collect(),
             rotations: vec![-40.0, -20.0, 0.0, 20.0, 40.0],
             group_duplicates: false,
+            heat_maps: false,
+            time_budget_ms: None,
         }
     }
 }

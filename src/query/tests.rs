@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::collection::Collection;
-use crate::core::{Bbox, Grid};
+use crate::core::{Bbox, Grid, Hit};
 use crate::segment::{FileRole, file_entry, write_container};
 use crate::storage;
 
@@ -182,25 +182,52 @@ fn an_empty_scope_gives_no_hits() {
 }
 
 #[test]
-fn few_images_borrow_the_background_of_others_and_many_do_not() {
+fn a_condition_changes_no_score() {
     let names: Vec<String> = (0..150).map(|at| format!("{at:03}")).collect();
     let all: Vec<Shown<'_>> = names.iter().enumerate().map(|(at, name)| (name.as_str(), at as f32)).collect();
-    let asked = |scope: std::ops::Range<usize>| {
-        let whole = collection(&[&all]);
+    let collection = collection(&[&all]);
+    // What is found with confidence, and looked for as well, depends on what may be found.
+    let plan = Plan { top: 1000, expansions: 0, neighbours: 10_000, ..Plan::default() };
+    let every = ask(&collection, &Scope::all(&collection), 7.3, &plan);
+    for scope in [5..75, 5..15, 7..8] {
         let inside = Scope::of(vec![(0..all.len()).map(|at| scope.contains(&at)).collect()]);
-        let part = collection(&[&all[scope]]);
-        let plan = Plan { top: 5, ..Plan::default() };
-        let (of_whole, of_part) =
-            (ask(&whole, &inside, 7.3, &plan), ask(&part, &Scope::all(&part), 7.3, &plan));
-        (of_whole.hits, of_part.hits)
-    };
-    let (many, alone) = asked(5..75);
-    assert_eq!(many, alone, "70 images are their own background");
-    let (few, alone) = asked(5..15);
-    assert_ne!(few[0].scores, alone[0].scores, "10 images are not");
-    let (one, alone) = asked(7..8);
-    assert_ne!(one[0].scores, alone[0].scores);
-    assert_eq!((one[0].image.as_str(), one[0].bbox), ("007", alone[0].bbox));
+        let asked = ask(&collection, &inside, 7.3, &plan);
+        let expected = every.hits.iter().filter(|hit| names[scope.clone()].contains(&hit.image));
+        let scores = |hit: &Hit| (hit.image.clone(), hit.bbox, hit.scores);
+        assert_eq!(
+            asked.hits.iter().map(scores).collect::<Vec<_>>(),
+            expected.map(scores).collect::<Vec<_>>()
+        );
+        assert_eq!(asked.hits[0].image, "007");
+    }
+}
+
+#[test]
+fn what_is_found_with_confidence_is_looked_for_as_well() {
+    // Each is nearer to the next than to the others.
+    let names: Vec<String> = (0..40).map(|at| format!("{at:03}")).collect();
+    let mut all: Vec<Shown<'_>> =
+        names.iter().enumerate().map(|(at, name)| (name.as_str(), 100.0 + at as f32)).collect();
+    all.extend([("near", 7.25), ("far", 7.75)]);
+    let collection = collection(&[&all]);
+    let asked =
+        |expansions| ask(&collection, &Scope::all(&collection), 7.0, &Plan { expansions, ..Plan::default() });
+    let (plain, expanded) = (asked(0), asked(3));
+    assert_eq!((plain.query.expanded, images(&plain)[..2].to_vec()), (0, vec!["near", "far"]));
+    assert!((1..=3).contains(&expanded.query.expanded), "{}", expanded.query.expanded);
+    assert_eq!(images(&expanded)[..2], ["near", "far"]);
+    // A look says nothing about the image that it comes from.
+    assert!(expanded.hits[0].score < 0.99, "{}", expanded.hits[0].score);
+}
+
+#[test]
+fn a_time_budget_that_is_over_gives_what_there_is_and_says_so() {
+    let collection = collection(&[&FIRST, &SECOND]);
+    let scope = Scope::all(&collection);
+    let cut = ask(&collection, &scope, 1.0, &Plan { time_budget_ms: Some(0), ..Plan::default() });
+    assert!(cut.is_cut && cut.hits.is_empty());
+    let whole = ask(&collection, &scope, 1.0, &Plan { time_budget_ms: Some(60_000), ..Plan::default() });
+    assert!(!whole.is_cut && !whole.hits.is_empty());
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn query_figure(input: &PageInput<'_>) -> Markup {
 }
 
 fn facts(input: &PageInput<'_>) -> Markup {
-    let (time, plan) = (&input.answer.timing_ms, &input.answer.plan);
+    let time = &input.answer.timing_ms;
     let stages = [
         ("decode", time.decode),
         ("model and embedding", time.embed),
@@ -100,7 +100,7 @@ fn facts(input: &PageInput<'_>) -> Markup {
         dl {
             dt { "Model" } dd { (input.model) }
             dt { "Preparation" } dd { (input.preparation) }
-            dt { "Index" } dd { (plan.index) }
+            dt { "Index" } dd { (input.answer.index()) }
             @for (name, ms) in stages { dt { (name) } dd { (format!("{ms:.0} ms")) } }
             dt { "total" } dd { (format!("{:.0} ms", time.total)) }
         }
@@ -183,9 +183,18 @@ mod tests {
         let found = Match { query_box: bbox, patch_box: bbox, similarity: 0.9 };
         let scores = StageScores { vote: 1.0, maxsim: 0.5, geometry: 0.25 };
         Answer {
-            query: QueryEcho { image: image.to_owned(), bbox, boxes: vec![], tokens: 1, scales: vec![1.0] },
+            query: QueryEcho {
+                image: image.to_owned(),
+                bbox,
+                boxes: vec![],
+                tokens: 1,
+                scales: vec![1.0],
+                expanded: 0,
+            },
             plan: Plan::default(),
             searched_images: 1,
+            searched: Vec::new(),
+            is_cut: false,
             timing_ms: TimingMs::default(),
             hits: vec![Hit {
                 rank: 1,

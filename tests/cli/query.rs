@@ -36,8 +36,8 @@ fn the_engine_is_found_in_both_pictures_of_the_stereo_pair() {
 #[test]
 fn the_json_has_the_keys_that_were_promised() {
     let answer = engine(&[]);
-    assert_eq!(keys(&answer), ["hits", "plan", "query", "searched_images", "timing_ms"]);
-    assert_eq!(keys(&answer["query"]), ["box", "image", "scales", "tokens"]);
+    assert_eq!(keys(&answer), ["hits", "plan", "query", "searched", "searched_images", "timing_ms"]);
+    assert_eq!(keys(&answer["query"]), ["box", "expanded", "image", "scales", "tokens"]);
     assert_eq!(keys(&answer["timing_ms"]), ["decode", "embed", "rerank", "search", "total"]);
     assert_eq!(answer["query"]["box"], serde_json::json!([300.0, 190.0, 170.0, 150.0]));
     assert_eq!(
@@ -69,12 +69,18 @@ fn lines_of_json_are_the_hits_of_the_object() {
 }
 
 #[test]
-fn the_hits_are_the_same_for_any_number_of_threads_and_for_an_exact_search() {
+fn the_hits_are_the_same_for_any_number_of_threads_and_an_exact_search_finds_the_same_first() {
     let hits = |more: &[&str]| engine(more)["hits"].clone();
     let one = hits(&["--threads", "1"]);
-    // The exact index is the one that a collection has so far.
-    for more in [&["--threads", "2"][..], &["--threads", "5"], &["--exact", "--threads", "2"]] {
+    for more in [&["--threads", "2"][..], &["--threads", "5"]] {
         assert_eq!(hits(more), one, "{more:?}");
+    }
+    let exact = engine(&["--exact", "--threads", "2"]);
+    assert_eq!(exact["searched"][0]["index"], "exact");
+    assert_eq!(hits(&["--exact"]), exact["hits"]);
+    for at in 0..2 {
+        assert_eq!(exact["hits"][at]["image"], one[at]["image"]);
+        assert!(box_of(&exact["hits"][at]).iou(&box_of(&one[at])) > 0.9);
     }
 }
 

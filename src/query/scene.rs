@@ -1,0 +1,362 @@
+//! One image beside the query's tokens of one size: matches propose places, patches where tokens are expected judge them, and
+//! robust least squares refine them. Scores are fused, nothing is vetoed.
+
+use std::cell::RefCell;
+
+use super::candidates::{Candidate, FoundPatch, Look};
+use super::placement::{FUSION, Pair, Placement, fused};
+use super::votes::Votes;
+use super::{Plan, QueryTokens};
+use crate::core::{Bbox, Match, StageScores};
+use crate::index::{Vectors, similarities};
+use crate::segment::{ImageView, PatchView, Segment};
+
+/// Proposed places of an image that are looked at.
+const PROPOSALS: usize = 3;
+/// Proposed boxes that overlap more than this (intersection over union) are one.
+const SAME_PROPOSAL: f32 = 0.7;
+/// Share of a place's box that is inside the image at least.
+const LEAST_VISIBLE: f32 = 0.25;
+/// A patch this far from where it is expected, in patches, still belongs to the place.
+const REACH: f32 = 1.0;
+/// What it costs in similarity that a patch lies one patch away from where it is expected. Without a cost, places that
+/// differ by less than the reach would count alike, and boxes would fit no better than that.
+const PULL: f32 = 0.1;
+/// What a token counts that is expected outside the image, where nothing was seen for or against it.
+const UNSEEN: f32 = 0.5;
+/// Rounds of refinement.
+const REFINEMENTS: usize = 3;
+/// A refined place is as large as before within this factor.
+const MOST_GROWTH: f32 = 1.4;
+
+/// A place with its part of the fused score, as one look judges it.
+#[derive(Clone, Copy)]
+pub(super) struct Judged {
+    /// In which of the image's views.
+    view: usize,
+    pub placement: Placement,
+    /// Share of the weight whose best match lies where it is expected.
+    vote: f32,
+    /// Weighted mean of what the similarity is worth where each token is expected.
+    geometry: f32,
+    /// Patches along the side of a square as large as the object.
+    side: f32,
+}
+
+impl Judged {
+    /// What is said for the place, beside what is the same for all places of an image.
+    pub fn score(&self) -> f32 {
+        FUSION.vote * self.vote + FUSION.geometry * self.geometry
+    }
+
+    fn worth(&self) -> f32 {
+        sized(self.score(), self.side)
+    }
+}
+
+/// By which places of an image are compared, of which the object would be as large as `side` says. Where it is few patches large,
+/// each of them is within reach of many tokens, and some answer by chance: of places that score alike the larger one says more,
+/// unless they are all but sure.
+pub(super) fn sized(score: f32, side: f32) -> f32 {
+    score * side.powf((1.0 - score).clamp(0.0, 1.0) / 2.0)
+}
+
+/// The patch that answers a token where a placement expects it.
+#[derive(Clone, Copy)]
+struct Reply {
+    patch: usize,
+    similarity: f32,
+    /// What its distance from the expected place costs.
+    cost: f32,
+}
+
+impl Reply {
+    fn net(&self) -> f32 {
+        self.similarity - self.cost
+    }
+}
+
+/// One image as one look sees it. Similarities are computed where they are asked for.
+pub(super) struct Scene<'s> {
+    look: &'s Look,
+    /// What the tokens found, in order of tokens.
+    found: &'s [FoundPatch],
+    /// Where each token's part of `found` begins, and where the last ends.
+    starts: Vec<usize>,
+    /// What they are worth together.
+    maxsim: f32,
+    /// All of the image.
+    whole: Bbox,
+    views: Vec<PatchView>,
+    vectors: Vectors<'s>,
+    /// For each view tokens × patches; what was not computed is no number.
+    similarities: RefCell<Vec<Vec<f32>>>,
+}
+
+impl<'s> Scene<'s> {
+    /// A candidate as look number `at` of `looks` sees it.
+    pub fn new(candidate: &'s Candidate<'_, '_>, looks: &'s [Look], at: usize) -> Self {
+        let (look, found) = (&looks[at], &candidate.found[at][..]);
+        let starts = (0..=look.tokens.len()).map(|token| found.partition_point(|found| found.token < token));
+        let image = candidate.stored.shown[0].image;
+        let views: Vec<PatchView> = image.views().collect();
+        Self {
+            look,
+            found,
+            starts: starts.collect(),
+            maxsim: candidate.maxsim[at],
+            whole: Bbox::of_image(image.row.width_px, image.row.height_px),
+            similarities: RefCell::new(vec![Vec::new(); views.len()]),
+            views,
+            vectors: candidate.stored.segment.vectors(),
+        }
+    }
+
+    /// What is looked for.
+    pub fn tokens(&self) -> &'s QueryTokens {
+        &self.look.tokens
+    }
+
+    /// The box that is looked for.
+    pub fn bbox(&self) -> Bbox {
+        self.tokens().bbox
+    }
+
+    /// The box where a placement puts the object, as far as it is inside the image. None where too little is inside to be judged.
+    pub fn visible(&self, placement: &Placement) -> Option<Bbox> {
+        let bbox = placement.place(&self.bbox());
+        let visible = bbox.intersection(&self.whole);
+        (visible.area() > LEAST_VISIBLE * bbox.area()).then_some(visible)
+    }
+
+    /// The places that matches vote for, judged by the matches alone: those that are worth most, best first.
+    pub fn proposals(&self, plan: &Plan) -> Vec<Judged> {
+        let mut proposed: Vec<Judged> = Vec::new();
+        for (view, patches) in self.views.iter().enumerate() {
+            let (w, h) = patches.grid.patch_size();
+            let same = (w + h) / 2.0 / self.tokens().patch_px();
+            let of_view: Vec<FoundPatch> =
+                self.found.iter().filter(|found| found.view == view).copied().collect();
+            let votes = Votes::of(&of_view, self.look, &patches.grid);
+            for scale in &plan.scales {
+                for degrees in &plan.rotations {
+                    let (sin, cos) = degrees.to_radians().sin_cos();
+                    let (a, b) = (same * scale * cos, same * scale * sin);
+                    for (dx, dy) in votes.peaks((a, b)) {
+                        let known = |token, at| self.known(view, token, at);
+                        proposed.push(self.judged(view, Placement { a, b, dx, dy }, known));
+                    }
+                }
+            }
+        }
+        proposed.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
+        // Steps of scale and turn are small: many lead to the same place.
+        let mut kept: Vec<Judged> = Vec::new();
+        for proposal in proposed {
+            let bbox = proposal.placement.place(&self.bbox());
+            let is_new = |held: &Judged| held.placement.place(&self.bbox()).iou(&bbox) < SAME_PROPOSAL;
+            if self.visible(&proposal.placement).is_none() {
+                continue;
+            }
+            if kept.len() < PROPOSALS && kept.iter().all(is_new) {
+                kept.push(proposal);
+            }
+        }
+        kept
+    }
+
+    /// A proposal, judged by all patches where tokens are expected, and refined: least squares over the matches where they are
+    /// expected, weighted by how far they stand out, repeated while it helps. The similarity transform keeps its aspect: coarse
+    /// grids do not carry more.
+    pub fn settled(&self, proposal: &Judged) -> Judged {
+        let view = proposal.view;
+        let mut settled = self.looked_at(view, proposal.placement);
+        for _ in 0..REFINEMENTS {
+            let Some(placement) = Placement::fit(&self.pairs(&settled)) else { break };
+            let growth = placement.scale() / settled.placement.scale();
+            if !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&growth) {
+                break;
+            }
+            let next = self.looked_at(view, placement);
+            if next.worth() <= settled.worth() {
+                break;
+            }
+            settled = next;
+        }
+        settled
+    }
+
+    /// The tokens and the patches that answer them where they are expected.
+    fn pairs(&self, Judged { view, placement, .. }: &Judged) -> Vec<Pair> {
+        let pair = |token: usize| {
+            let center = self.tokens().boxes[token].center();
+            let reply = self.expected(*view, token, placement.at(center))?;
+            let weight = self.look.weights[token] * self.look.worth(token, reply.similarity);
+            (weight > 0.0).then(|| (center, self.views[*view].grid.patch_box(reply.patch).center(), weight))
+        };
+        (0..self.tokens().len()).filter_map(pair).collect()
+    }
+
+    /// The matches behind a placement: each token with the best patch where it is expected, strongest first.
+    pub fn matches(&self, placement: &Placement, limit: usize) -> Vec<Match> {
+        let matched = |token: usize| {
+            let query_box = self.tokens().boxes[token];
+            let at = placement.at(query_box.center());
+            let found = (0..self.views.len()).filter_map(|view| {
+                let reply = self.expected(view, token, at)?;
+                (reply.similarity > self.look.background[token]).then_some((view, reply))
+            });
+            let (view, reply) = found.max_by(|a, b| a.1.net().total_cmp(&b.1.net()).then(b.0.cmp(&a.0)))?;
+            let patch_box = self.views[view].grid.patch_box(reply.patch);
+            Some(Match { query_box, patch_box, similarity: reply.similarity })
+        };
+        let mut matches: Vec<Match> = (0..self.tokens().len()).filter_map(matched).collect();
+        matches.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        matches.truncate(limit);
+        matches
+    }
+
+    /// What a token found in the image, best first.
+    fn found(&self, token: usize) -> &'s [FoundPatch] {
+        &self.found[self.starts[token]..self.starts[token + 1]]
+    }
+
+    /// Where in a view's grid a point of the image is: column and row, from the centre of the first patch. None outside.
+    fn cell(&self, view: usize, (x, y): (f32, f32)) -> Option<(f32, f32)> {
+        let grid = &self.views[view].grid;
+        let (w, h) = grid.patch_size();
+        let (col, row) = ((x - grid.area.x) / w - 0.5, (y - grid.area.y) / h - 0.5);
+        let within = |at: f32, count: u32| at > -REACH && at < count as f32 - 1.0 + REACH;
+        (within(col, grid.cols) && within(row, grid.rows)).then_some((col, row))
+    }
+
+    /// The same as [`Scene::expected`], of those patches only that the token found; without one a reply worth nothing.
+    fn known(&self, view: usize, token: usize, at: (f32, f32)) -> Option<Reply> {
+        let (col, row) = self.cell(view, at)?;
+        let cols = self.views[view].grid.cols as usize;
+        let mut best = Reply { patch: 0, similarity: f32::NEG_INFINITY, cost: 0.0 };
+        for found in self.found(token).iter().filter(|found| found.view == view) {
+            let (dc, dr) = ((found.patch % cols) as f32 - col, (found.patch / cols) as f32 - row);
+            if dc.abs() <= REACH && dr.abs() <= REACH {
+                let (patch, similarity) = (found.patch, found.similarity);
+                let reply = Reply { patch, similarity, cost: PULL * (dc * dc + dr * dr) };
+                if reply.net() > best.net() {
+                    best = reply;
+                }
+            }
+        }
+        Some(best)
+    }
+
+    /// The patch within reach of where a token is expected that answers it best, distance counted. None outside the view.
+    fn expected(&self, view: usize, token: usize, at: (f32, f32)) -> Option<Reply> {
+        let (col, row) = self.cell(view, at)?;
+        let PatchView { first_patch, grid } = self.views[view];
+        let range = |at: f32, count: u32| {
+            let first = (at - REACH).ceil().max(0.0) as usize;
+            let last = (at + REACH).floor().min(count as f32 - 1.0) as usize;
+            first..last + 1
+        };
+        let (rows, cols) = (range(row, grid.rows), range(col, grid.cols));
+        let tokens = self.tokens();
+        let mut all = self.similarities.borrow_mut();
+        if all[view].is_empty() {
+            all[view] = vec![f32::NAN; tokens.len() * grid.len()];
+        }
+        let known = &mut all[view][token * grid.len()..][..grid.len()];
+        let query = &tokens.vectors[token * tokens.dim..][..tokens.dim];
+        let mut best: Option<Reply> = None;
+        for r in rows {
+            let of_row = r * grid.cols as usize;
+            let span = of_row + cols.start..of_row + cols.end;
+            if known[span.clone()].iter().any(|similarity| similarity.is_nan()) {
+                self.vectors.score(query, first_patch + span.start, &mut known[span]);
+            }
+            for c in cols.clone() {
+                let distance = (c as f32 - col).powi(2) + (r as f32 - row).powi(2);
+                let patch = of_row + c;
+                let reply = Reply { patch, similarity: known[patch], cost: PULL * distance };
+                if best.is_none_or(|held| reply.net() > held.net()) {
+                    best = Some(reply);
+                }
+            }
+        }
+        best
+    }
+
+    /// What a place is worth to the tokens of this size, in the view that shows it best.
+    fn verdict(&self, placement: &Placement) -> Option<StageScores> {
+        let judged = (0..self.views.len()).map(|view| self.looked_at(view, *placement));
+        let best = judged.max_by(|one, other| one.worth().total_cmp(&other.worth()))?;
+        Some(StageScores { vote: best.vote, maxsim: self.maxsim, geometry: best.geometry })
+    }
+
+    /// A place as all patches judge it.
+    fn looked_at(&self, view: usize, placement: Placement) -> Judged {
+        self.judged(view, placement, |token, at| self.expected(view, token, at))
+    }
+
+    fn judged(
+        &self,
+        view: usize,
+        placement: Placement,
+        reply: impl Fn(usize, (f32, f32)) -> Option<Reply>,
+    ) -> Judged {
+        let (mut geometry, mut vote, mut weights) = (0.0, 0.0, 0.0);
+        for (token, weight) in self.look.weights.iter().enumerate() {
+            let Some(reply) = reply(token, placement.at(self.tokens().boxes[token].center())) else {
+                weights += UNSEEN * weight;
+                continue;
+            };
+            weights += weight;
+            geometry += weight * self.look.worth(token, reply.net());
+            let best = self.found(token).first().map_or(f32::NEG_INFINITY, |found| found.similarity);
+            if reply.similarity >= best - 1e-6 && reply.similarity > self.look.background[token] {
+                vote += weight;
+            }
+        }
+        let weights = if weights > 0.0 { weights } else { 1.0 };
+        let (w, h) = self.views[view].grid.patch_size();
+        let side = placement.scale() * (self.bbox().area() / (w * h)).sqrt();
+        Judged { view, placement, vote: vote / weights, geometry: geometry / weights, side }
+    }
+}
+
+/// What a place that `scene` found is worth, as all looks at its box judge it, on average: a size of few tokens finds a place for
+/// anything. Where one of them is all but sure, it is the same picture, and the others only see it in another scale. `place` is the
+/// image's among those searched: a look that comes from there says nothing.
+pub(super) fn agreed(
+    scenes: &[Scene<'_>],
+    scene: &Scene<'_>,
+    place: usize,
+    placement: &Placement,
+) -> StageScores {
+    /// How sure one look must be to have its way: its say is its score to this power.
+    const SURE: i32 = 8;
+    let judges =
+        scenes.iter().filter(|other| other.bbox() == scene.bbox() && other.look.seen_in != Some(place));
+    let judged: Vec<StageScores> = judges.filter_map(|other| other.verdict(placement)).collect();
+    let by_worth = |a: &&StageScores, b: &&StageScores| fused(a).total_cmp(&fused(b));
+    let Some(surest) = judged.iter().max_by(by_worth) else { return StageScores::default() };
+    let share = fused(surest).clamp(0.0, 1.0).powi(SURE);
+    let blend = |of: fn(&StageScores) -> f32| {
+        let mean = judged.iter().map(of).sum::<f32>() / judged.len() as f32;
+        mean + share * (of(surest) - mean)
+    };
+    StageScores {
+        vote: blend(|scores| scores.vote),
+        maxsim: blend(|scores| scores.maxsim),
+        geometry: blend(|scores| scores.geometry),
+    }
+}
+
+/// The strongest similarity of each patch of an image's first view with any token.
+pub(super) fn similarity_map(segment: &Segment, image: &ImageView<'_>, tokens: &QueryTokens) -> Vec<f32> {
+    let Some(PatchView { first_patch, grid }) = image.views().next() else { return Vec::new() };
+    let scores = similarities(&tokens.vectors, segment.vectors(), first_patch, grid.len());
+    let mut strongest = vec![f32::NEG_INFINITY; grid.len()];
+    for scores in scores.rows() {
+        strongest.iter_mut().zip(scores).for_each(|(strongest, score)| *strongest = strongest.max(*score));
+    }
+    strongest
+}
