@@ -9,7 +9,7 @@ use serde_json::Map;
 
 use super::candidates::{Candidate, Candidates, Look};
 use super::duplicates::grouped;
-use super::expansion::{LEAST_SCORE, LEAST_SHARE, seen_at};
+use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, seen_at};
 use super::placement::{FUSION, Placement, fused};
 use super::scene::{Judged, Scene, agreed, similarity_map, sized};
 use super::search::RowSearch;
@@ -278,6 +278,7 @@ impl Places<'_> {
             Some((placed.score(), seen, Some(candidate.place)))
         };
         let mut found: Vec<_> = proposed.par_iter().filter_map(best).collect();
+        found.retain(|(score, ..)| *score <= MOST_SCORE);
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         let least = found.first().map_or(0.0, |(score, ..)| LEAST_SHARE * score).max(LEAST_SCORE);
         found.retain(|(score, ..)| *score >= least);

@@ -9,6 +9,8 @@ use crate::core::Bbox;
 /// What a place must score to be looked for. With the default model right first places score .08 and more on photographs, wrong
 /// ones .07 and less.
 pub(super) const LEAST_SCORE: f32 = 0.06;
+/// What scores more is the same picture, and shows nothing new.
+pub(super) const MOST_SCORE: f32 = 0.9;
 /// What it must score beside the best place.
 pub(super) const LEAST_SHARE: f32 = 0.6;
 /// Fewer patches are no look.
