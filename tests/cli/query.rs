@@ -316,3 +316,29 @@ fn a_box_that_is_hardly_what_was_meant_is_answered_with_a_word_about_pixels() {
         assert_eq!(told(text), "", "{text}");
     }
 }
+
+#[test]
+fn a_search_has_budgets() {
+    let small =
+        engine(&["--tokens", "4", "--neighbours", "8", "--candidates", "3", "--expand", "0", "--top", "2"]);
+    let plan = &small["plan"];
+    assert_eq!(
+        [&plan["tokens"], &plan["neighbours"], &plan["candidates"], &plan["expansions"]].map(Value::as_u64),
+        [4, 8, 3, 0].map(Some)
+    );
+    assert!(
+        small["query"]["tokens"].as_u64().unwrap()
+            <= 4 * small["query"]["scales"].as_array().unwrap().len() as u64
+    );
+    assert_eq!(small["query"]["expanded"], 0);
+    assert_eq!(hit_images(&small), ["motorcycle_left.png", "motorcycle_right.png"]);
+    // The other picture of the pair is looked for as well.
+    assert!(engine(&[])["query"]["expanded"].as_u64().unwrap() >= 1);
+    let box_ = ["--box", "300,190,170,150", "--time-budget-ms", "0"];
+    let cut = ask("motorcycle_left.png", &box_).done();
+    assert!(cut.stderr.contains("time budget"), "{}", cut.stderr);
+    let cut = ask("motorcycle_left.png", &[&box_[..], &["--json"]].concat()).done().json();
+    assert_eq!(cut["is_cut"], true);
+    let refused = ask("motorcycle_left.png", &["--vectors", "rows.npy", "--tokens", "4"]);
+    refused.refused(2, &["--vectors", "cannot be used with"]);
+}
