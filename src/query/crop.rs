@@ -74,6 +74,12 @@ fn window(bbox: &Bbox, whole: &Bbox, zoom: f32) -> Bbox {
     Bbox::new(x, y, w, h)
 }
 
+/// `most` of `all` at most, spread evenly.
+pub(super) fn thinned<T: Copy>(all: &[T], most: usize) -> Vec<T> {
+    let count = all.len().min(most);
+    (0..count).map(|at| all[at * all.len() / count]).collect()
+}
+
 impl QueryTokens {
     /// The tokens of `bbox` among the prepared `vectors` of a view's `grid`: patches whose centre lies inside, or the
     /// one nearest to the box's centre, thinned evenly to `max_tokens`.
@@ -100,8 +106,7 @@ impl QueryTokens {
             };
             inside.extend((0..grid.len()).min_by(|&a, &b| distance(a).total_cmp(&distance(b))));
         }
-        let count = inside.len().min(max_tokens.max(1));
-        let chosen: Vec<usize> = (0..count).map(|at| inside[at * inside.len() / count]).collect();
+        let chosen = thinned(&inside, max_tokens.max(1));
         Self {
             bbox,
             vectors: chosen.iter().flat_map(|&at| &vectors[at * dim..(at + 1) * dim]).copied().collect(),

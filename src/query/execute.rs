@@ -13,7 +13,7 @@ use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, seen_at};
 use super::placement::{FUSION, Placement, fused};
 use super::scene::{Judged, Scene, agreed, similarity_map, sized};
 use super::search::RowSearch;
-use super::suppress::keep_best;
+use super::suppress::{keep_best, same_place};
 use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, Scope, Thoroughness, TimingMs};
 use crate::collection::{Collection, CollectionError};
 use crate::core::{Bbox, Fault, Hit, Kind, StageScores};
@@ -291,7 +291,7 @@ impl Places<'_> {
         let candidate = proposed.candidate;
         let scenes = scenes(candidate, looks);
         let placed = self.placed(proposed, &scenes);
-        let placed = keep_best(placed, self.plan.boxes_per_image, |placed| placed.visible);
+        let placed = keep_best(placed, self.plan.boxes_per_image, |placed| placed.visible, same_place);
         let image = candidate.stored.shown[0].image;
         let (Some(best), Some(view)) = (placed.first().map(Placed::score), image.views().next()) else {
             return Vec::new();

@@ -3,6 +3,7 @@
 
 use super::QueryTokens;
 use super::candidates::Candidate;
+use super::crop::thinned;
 use super::placement::Placement;
 use crate::core::Bbox;
 
@@ -31,12 +32,11 @@ pub(super) fn seen_at(
         asked.bbox.contains(x, y).then(|| (patch, Bbox::new(x - w / 2.0, y - h / 2.0, w, h)))
     };
     let inside: Vec<(usize, Bbox)> = (0..view.grid.len()).filter_map(in_query).collect();
-    let count = inside.len().min(max_tokens);
-    let chosen = || (0..count).map(|at| inside[at * inside.len() / count]);
-    let mut vectors = vec![0.0; count * asked.dim];
-    for (vector, (patch, _)) in vectors.chunks_exact_mut(asked.dim).zip(chosen()) {
+    let chosen = thinned(&inside, max_tokens);
+    let mut vectors = vec![0.0; chosen.len() * asked.dim];
+    for (vector, (patch, _)) in vectors.chunks_exact_mut(asked.dim).zip(&chosen) {
         candidate.stored.segment.vectors().widen(view.first_patch + patch, vector);
     }
-    let boxes: Vec<Bbox> = chosen().map(|(_, bbox)| bbox).collect();
-    (count >= LEAST_TOKENS).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
+    let boxes: Vec<Bbox> = chosen.iter().map(|(_, bbox)| *bbox).collect();
+    (chosen.len() >= LEAST_TOKENS).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
 }

@@ -137,11 +137,6 @@ impl<'a> VectorSearch<'a> {
                 similarity: found.similarity,
             }
         };
-        let mut found: Vec<Vec<Nearest>> =
-            found.into_iter().map(|found| found.into_iter().map(named).collect()).collect();
-        for found in &mut found {
-            found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
-        }
-        found
+        found.into_iter().map(|found| found.into_iter().map(named).collect()).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use super::candidates::{Candidate, FoundPatch, Look};
 use super::placement::{FUSION, Pair, Placement, fused};
+use super::suppress::keep_best;
 use super::votes::Votes;
 use super::{Plan, QueryTokens};
 use crate::core::{Bbox, Match, StageScores};
@@ -151,20 +152,11 @@ impl<'s> Scene<'s> {
                 }
             }
         }
+        proposed.retain(|proposal| self.visible(&proposal.placement).is_some());
         proposed.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
         // Steps of scale and turn are small: many lead to the same place.
-        let mut kept: Vec<Judged> = Vec::new();
-        for proposal in proposed {
-            let bbox = proposal.placement.place(&self.bbox());
-            let is_new = |held: &Judged| held.placement.place(&self.bbox()).iou(&bbox) < SAME_PROPOSAL;
-            if self.visible(&proposal.placement).is_none() {
-                continue;
-            }
-            if kept.len() < PROPOSALS && kept.iter().all(is_new) {
-                kept.push(proposal);
-            }
-        }
-        kept
+        let bbox = |proposal: &Judged| proposal.placement.place(&self.bbox());
+        keep_best(proposed, PROPOSALS, bbox, |a, b| a.iou(b) >= SAME_PROPOSAL)
     }
 
     /// A proposal, judged by all patches where tokens are expected, and refined: least squares over the matches where they are

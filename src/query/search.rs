@@ -19,8 +19,7 @@ use crate::segment::Segment;
 const EXACT_ROWS: usize = 4000;
 
 /// How hard graphs are searched.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Thoroughness {
     /// Every vector in scope is looked at.
     Exact,
@@ -189,11 +188,9 @@ impl<'a> RowSearch<'a> {
                 all.extend(best.into_iter().filter_map(|neighbour| searched.located(neighbour)));
             }
         }
-        if self.segments.len() > 1 {
-            for found in &mut all {
-                let by_row = |a: &FoundRow<'_>, b: &FoundRow<'_>| self.row(a).cmp(&self.row(b));
-                found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| by_row(a, b)));
-            }
+        for found in &mut all {
+            let by_row = |a: &FoundRow<'_>, b: &FoundRow<'_>| self.row(a).cmp(&self.row(b));
+            found.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| by_row(a, b)));
         }
         all
     }
