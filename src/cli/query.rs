@@ -277,9 +277,12 @@ fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
 /// Prints the hits as a table.
 pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
     if answer.hits.is_empty() {
-        // What a condition hides is said with the condition.
-        if answer.searched_images > 0 || answer.plan.filter.is_none() {
-            output::message("nothing found: there was no image to search");
+        // What a condition hides is said with the condition, what a time budget cuts off with the budget.
+        match (answer.searched_images, &answer.plan.filter) {
+            (0, None) => output::message("nothing found: there was no image to search"),
+            (0, Some(_)) => {}
+            _ if answer.is_cut => {}
+            _ => output::message("nothing found: no image holds a patch like those of the box"),
         }
         return Ok(());
     }

@@ -56,13 +56,22 @@ pub fn answer_page(input: &PageInput<'_>) -> String {
                 @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
                     (card(hit, evidence, range, input))
                 }
-                @if answer.hits.is_empty() { p { "Nothing was found: there was no image to search" @if answer.plan.filter.is_some() { " that meets the condition" } "." } }
+                @if answer.hits.is_empty() { p { (nothing_found(answer)) } }
             }
         },
         version: input.version,
         command: input.command,
     };
     page.into_html()
+}
+
+fn nothing_found(answer: &Answer) -> &'static str {
+    match (answer.searched_images, &answer.plan.filter) {
+        _ if answer.is_cut => "Nothing was found before the time budget ended.",
+        (0, None) => "Nothing was found: there was no image to search.",
+        (0, Some(_)) => "Nothing was found: there was no image to search that meets the condition.",
+        _ => "Nothing was found: no image holds a patch like those of the box.",
+    }
 }
 
 fn query_figure(input: &PageInput<'_>) -> Markup {

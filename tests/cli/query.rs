@@ -337,6 +337,7 @@ fn a_search_has_budgets() {
     let box_ = ["--box", "300,190,170,150", "--time-budget-ms", "0"];
     let cut = ask("motorcycle_left.png", &box_).done();
     assert!(cut.stderr.contains("time budget"), "{}", cut.stderr);
+    assert!(!cut.stderr.contains("nothing found"), "{}", cut.stderr);
     let cut = ask("motorcycle_left.png", &[&box_[..], &["--json"]].concat()).done().json();
     assert_eq!(cut["is_cut"], true);
     let refused = ask("motorcycle_left.png", &["--vectors", "rows.npy", "--tokens", "4"]);
