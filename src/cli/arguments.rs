@@ -170,6 +170,12 @@ pub(crate) struct PlanArguments {
     /// about twice as long; 0 for none [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub expand: Option<u32>,
+    /// Also look for its mirror image: takes twice as long
+    #[arg(long)]
+    pub mirrored: bool,
+    /// Also look for it on its sides and upside down, beside turns of up to 50 degrees: takes four times as long
+    #[arg(long)]
+    pub turned: bool,
     /// Look at no further image when so many milliseconds of search have passed, without those of the model: the answer is as far
     /// as it came
     #[arg(long, value_name = "MS")]
@@ -179,7 +185,9 @@ pub(crate) struct PlanArguments {
 impl PlanArguments {
     /// A plan of what is said, and the defaults.
     pub fn plan(&self, top: usize) -> Plan {
-        let plan = Plan { top, exact: self.exact, time_budget_ms: self.time_budget_ms, ..Plan::default() };
+        let (exact, time_budget_ms) = (self.exact, self.time_budget_ms);
+        let (mirrored, turned) = (self.mirrored, self.turned);
+        let plan = Plan { top, exact, time_budget_ms, mirrored, turned, ..Plan::default() };
         let said = |said: Option<u32>, default: usize| said.map_or(default, |said| said as usize);
         Plan {
             ef: said(self.ef, plan.ef),

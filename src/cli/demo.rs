@@ -8,7 +8,7 @@ use clap::Args;
 use super::Outcome;
 use super::arguments::ModelArguments;
 use super::failure::Failure;
-use super::query::{Question, ask, print_table};
+use super::query::{Asked, QueryImage, ask, print_table};
 use super::{index, output, pictures};
 use crate::core::{Bbox, Kind};
 use crate::ingest::{self, IndexOptions};
@@ -68,14 +68,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     output::message(&format!("2. query with box {bbox} of {}", image.display()));
     let html = arguments.out.join("answer.html");
-    let question = Question {
+    let asked = Asked {
         collection: &collection,
-        image: &image,
+        image: QueryImage::File(&image),
         boxes: &[bbox],
+        mask: None,
+        not_boxes: &[],
         model: Some(arguments.model.model.clone()),
         html: Some(&html),
     };
-    let (answer, _) = ask(&question, &Plan::default(), &arguments.model.runtime)?;
+    let (answer, _) = ask(&asked, &Plan::default(), &arguments.model.runtime)?;
     print_table(&answer)?;
     output::message(&format!(
         "3. open {}\n\nnext, with your own images:\n  patchdex index FOLDER --out my.collection\n  \

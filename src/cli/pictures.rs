@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::failure::Failure;
-use crate::core::Kind;
+use crate::core::{Kind, Mask};
 use crate::picture::{self, Header, Limits, Picture};
 
 /// The picture in `path`.
@@ -23,6 +23,13 @@ pub(crate) fn unchanged(path: &Path, content: &[u8; 32]) -> Result<Picture, Fail
         true => decoded(path, &bytes),
         false => Err(about(path, Kind::Incompatible, "the image has changed since it was indexed")),
     }
+}
+
+/// The pixels that are bright in the picture in `path`.
+pub(crate) fn mask(path: &Path) -> Result<Mask, Failure> {
+    let picture = open(path)?;
+    let is_bright = |rgb: &[u8]| rgb.iter().map(|&value| u32::from(value)).sum::<u32>() > 3 * 127;
+    Ok(Mask::new(picture.width, picture.rgb.chunks_exact(3).map(is_bright).collect()))
 }
 
 /// What the picture in `path` says of itself.

@@ -1,6 +1,7 @@
 //! `patchdex query`: crop in, boxes out. With `--vectors` it is answered by [`super::nearest`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -16,9 +17,9 @@ use super::target::{PAGE_START, check_target, command_line, write_target};
 use super::{nearest, output, pictures};
 use crate::collection::{Collection, Filter};
 use crate::core::{Bbox, Hit};
-use crate::engine::Engine;
+use crate::engine::{Engine, Question, searched};
 use crate::picture::Picture;
-use crate::query::{Answer, Evidence, Plan, Thoroughness};
+use crate::query::{Answer, Evidence, Plan, Subject, Thoroughness, execute};
 use crate::report::{PageInput, answer_page};
 use crate::storage::Residency;
 
@@ -26,8 +27,10 @@ use crate::storage::Residency;
 const DEFAULT_TOP: usize = 10;
 
 #[derive(Args)]
-#[command(group = one_of(&["image", "vectors"]))]
-#[command(override_usage = "patchdex query [OPTIONS] <COLLECTION> <IMAGE|--vectors <FILE>>")]
+#[command(group = one_of(&["image", "indexed", "vectors"]))]
+#[command(
+    override_usage = "patchdex query [OPTIONS] <COLLECTION> <IMAGE|--indexed <IMAGE>|--vectors <FILE>>"
+)]
 pub(crate) struct Arguments {
     /// Folder of the collection
     #[arg(value_name = "COLLECTION")]
@@ -35,14 +38,18 @@ pub(crate) struct Arguments {
     /// Image that shows the object; it need not be in the collection
     #[arg(value_name = "IMAGE")]
     image: Option<PathBuf>,
+    /// Instead of a file, an image of the collection, by its path or id as hits have them: its stored patches are asked, no model
+    /// is needed
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["image", "vectors", "mask", "mirrored", "turned", "model"])]
+    indexed: Option<String>,
     /// Instead of an image, ask for the stored vectors nearest to each row of a .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs
     /// or .bvecs file: tokens as the model gives them, or prepared vectors
     #[arg(
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "image", "boxes", "group_duplicates", "html", "coco",
-            "tokens", "neighbours", "candidates", "expand", "time_budget_ms",
+            "image", "boxes", "mask", "not_boxes", "min_probability", "group_duplicates", "html", "coco",
+            "tokens", "neighbours", "candidates", "expand", "mirrored", "turned", "time_budget_ms",
         ]
     )]
     vectors: Option<PathBuf>,
@@ -57,6 +64,15 @@ pub(crate) struct Arguments {
     /// whole image]
     #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
     boxes: Vec<Bbox>,
+    /// Instead of a box, a picture of the image's size that is white where the object is and black elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with = "boxes")]
+    mask: Option<PathBuf>,
+    /// What is not meant, in the same image (repeatable): what the object has in common with it does not count
+    #[arg(long = "not-box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
+    not_boxes: Vec<Bbox>,
+    /// Leave out hits that are less likely to show the very object, from 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0, hide_default_value = true, value_parser = parse_probability)]
+    min_probability: f32,
     /// Hits in the answer; with --vectors, for each row [default: 10, with --min-similarity all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     top: Option<u32>,
@@ -146,28 +162,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let answered = arguments.runtime.pool().install(|| nearest::answer(&question, shape));
         return answered.map(|()| Outcome::Done);
     }
-    // Without vectors, clap asks for an image.
-    let image = arguments.image.as_deref().unwrap_or(Path::new(""));
     let filter = arguments.filter.as_ref().map(Filter::to_string);
     let top = top.unwrap_or(DEFAULT_TOP);
     let heat_maps = arguments.html.is_some();
-    let plan = Plan { filter, group_duplicates, heat_maps, ..arguments.plan.plan(top) };
-    let question = Question {
+    let min_probability = arguments.min_probability;
+    let plan = Plan { filter, group_duplicates, heat_maps, min_probability, ..arguments.plan.plan(top) };
+    let asked = Asked {
         collection: &arguments.collection,
-        image,
+        // Without vectors, clap asks for one of both.
+        image: match &arguments.indexed {
+            Some(named) => QueryImage::Indexed(named),
+            None => QueryImage::File(arguments.image.as_deref().unwrap_or(Path::new(""))),
+        },
         boxes: &arguments.boxes,
+        mask: arguments.mask.as_deref(),
+        not_boxes: &arguments.not_boxes,
         model: arguments.model.clone(),
         html: arguments.html.as_deref(),
     };
-    let (answer, engine) = ask(&question, &plan, &arguments.runtime)?;
+    let (answer, collection) = ask(&asked, &plan, &arguments.runtime)?;
     match (arguments.json, arguments.jsonl) {
-        _ if arguments.coco => output::json(&coco_results(engine.collection(), &answer)?)?,
+        _ if arguments.coco => output::json(&coco_results(&collection, &answer)?)?,
         (true, _) => output::json(&answer)?,
         (_, true) => answer.hits.iter().try_for_each(output::json_line)?,
         _ => print_table(&answer)?,
     }
     if let (0, Some(filter)) = (answer.searched_images, &arguments.filter) {
-        tell_unmet(engine.collection(), filter)?;
+        tell_unmet(&collection, filter)?;
     }
     if arguments.explain {
         explain(&answer);
@@ -180,40 +201,92 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// The image that shows the object.
+pub(crate) enum QueryImage<'a> {
+    File(&'a Path),
+    /// One of the collection, by its path or id.
+    Indexed(&'a str),
+}
+
 /// What is asked of which collection.
-pub(crate) struct Question<'a> {
+pub(crate) struct Asked<'a> {
     pub collection: &'a Path,
-    pub image: &'a Path,
+    pub image: QueryImage<'a>,
     pub boxes: &'a [Bbox],
+    pub mask: Option<&'a Path>,
+    pub not_boxes: &'a [Bbox],
     pub model: Option<String>,
     pub html: Option<&'a Path>,
 }
 
 /// Asks, and writes the page when one is wanted; gives also what was asked.
 pub(crate) fn ask(
-    question: &Question<'_>,
+    asked: &Asked<'_>,
     plan: &Plan,
     runtime: &RuntimeArguments,
-) -> Result<(Answer, Engine), Failure> {
-    let start = Instant::now();
+) -> Result<(Answer, Arc<Collection>), Failure> {
     // Found out now, not after the work.
-    question.html.map_or(Ok(()), |page| check_target(page, "--html", "a page", PAGE_START))?;
-    let picture = pictures::open(question.image)?;
+    asked.html.map_or(Ok(()), |page| check_target(page, "--html", "a page", PAGE_START))?;
+    match asked.image {
+        QueryImage::File(image) => ask_picture(image, asked, plan, runtime),
+        QueryImage::Indexed(named) => ask_indexed(named, asked, plan, runtime),
+    }
+}
+
+fn ask_picture(
+    image: &Path,
+    asked: &Asked<'_>,
+    plan: &Plan,
+    runtime: &RuntimeArguments,
+) -> Result<(Answer, Arc<Collection>), Failure> {
+    let start = Instant::now();
+    let picture = pictures::open(image)?;
+    let mask = asked.mask.map(|mask| Ok::<_, Failure>(Arc::new(pictures::mask(mask)?))).transpose()?;
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let opening = Instant::now();
-    let mut engine = Engine::open(question.collection, &runtime.engine(question.model.clone()))?;
+    let mut engine = Engine::open(asked.collection, &runtime.engine(asked.model.clone()))?;
     let opening_ms = opening.elapsed().as_secs_f64() * 1e3;
-    let name = question.image.display().to_string();
-    let mut answer = runtime.pool().install(|| engine.query(&picture, &name, question.boxes, plan))?;
-    let doubts = question.boxes.iter().filter_map(|bbox| doubt(bbox, &picture, engine.patch_px(&picture)));
+    let question = Question {
+        image: &image.display().to_string(),
+        boxes: asked.boxes,
+        mask: mask.as_ref(),
+        unlike: asked.not_boxes,
+        scope: None,
+    };
+    let mut answer = runtime.pool().install(|| engine.query(&picture, &question, plan))?;
+    let boxes = asked.boxes.iter().chain(asked.not_boxes);
+    let doubts = boxes.filter_map(|bbox| doubt(bbox, &picture, engine.patch_px(&picture)));
     doubts.for_each(|doubt| output::message(&doubt));
     answer.timing_ms.decode = decode_ms;
     answer.timing_ms.embed += opening_ms;
     answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
-    if let Some(html) = question.html {
-        write_target(html, &page(&engine, &answer, &picture))?;
+    if let Some(html) = asked.html {
+        write_target(html, &page(engine.collection(), &answer, &picture))?;
     }
-    Ok((answer, engine))
+    Ok((answer, engine.into_collection()))
+}
+
+fn ask_indexed(
+    named: &str,
+    asked: &Asked<'_>,
+    plan: &Plan,
+    runtime: &RuntimeArguments,
+) -> Result<(Answer, Arc<Collection>), Failure> {
+    let start = Instant::now();
+    let collection = Collection::open(asked.collection)?;
+    let mut answer = runtime.pool().install(|| {
+        let subject = Subject::stored(&collection, named, asked.boxes, asked.not_boxes, plan)?;
+        Ok::<_, Failure>(execute(&collection, &searched(&collection, None, plan)?, &subject, plan)?)
+    })?;
+    answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
+    if let Some(html) = asked.html {
+        let listing = collection.listing()?;
+        let shown = listing.iter().find(|placed| placed.image.path_text() == answer.query.image);
+        let image = shown.expect("invariant: the image was found").image;
+        let picture = pictures::unchanged(&collection.image_file(image.path), &image.row.content)?;
+        write_target(html, &page(&collection, &answer, &picture))?;
+    }
+    Ok((answer, Arc::new(collection)))
 }
 
 /// What makes one doubt that a box with something in `picture` is what was meant: fractions or corners look so.
@@ -255,8 +328,7 @@ fn coco_results(collection: &Collection, answer: &Answer) -> Result<Vec<CocoResu
     Ok(answer.hits.iter().zip(&answer.evidence).filter_map(result).collect())
 }
 
-fn page(engine: &Engine, answer: &Answer, picture: &Picture) -> String {
-    let collection = engine.collection();
+fn page(collection: &Collection, answer: &Answer, picture: &Picture) -> String {
     let picture_of = |evidence: &Evidence| {
         let file = collection.image_file(&evidence.path);
         pictures::unchanged(&file, &evidence.content).map_err(|failure| failure.message().to_owned())
@@ -282,12 +354,16 @@ pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
             (0, None) => output::message("nothing found: there was no image to search"),
             (0, Some(_)) => {}
             _ if answer.is_cut => {}
+            _ if answer.plan.min_probability > 0.0 => output::message(&format!(
+                "not in this collection: no image shows the object with a probability of {} or more",
+                answer.plan.min_probability
+            )),
             _ => output::message("nothing found: no image holds a patch like those of the box"),
         }
         return Ok(());
     }
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    output::line(&format!("{bold}rank  score      x      y      w      h  image{plain}"))?;
+    output::line(&format!("{bold}rank  prob  score      x      y      w      h  image{plain}"))?;
     for hit in &answer.hits {
         let b = hit.bbox;
         let alike = match hit.duplicates.len() {
@@ -295,8 +371,9 @@ pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
             count => format!(" (+{count} alike)"),
         };
         output::line(&format!(
-            "{:>4}  {:.3} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}{alike}",
+            "{:>4}  {:.2}  {:.3} {:>6.0} {:>6.0} {:>6.0} {:>6.0}  {}{alike}",
             hit.rank,
+            hit.probability,
             hit.score,
             b.x,
             b.y,
@@ -304,6 +381,9 @@ pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
             b.h,
             output::name(&hit.image)
         ))?;
+    }
+    if answer.hits[0].probability < 0.5 {
+        output::message("the object is more likely not in this collection: no hit has a probability of 0.5");
     }
     Ok(())
 }
@@ -348,6 +428,11 @@ fn explain(answer: &Answer) {
             output::name(&hit.image)
         ));
     }
+}
+
+fn parse_probability(text: &str) -> Result<f32, String> {
+    let probability = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
+    probability.ok_or_else(|| "a number from 0 to 1 is needed: 0.5".to_owned())
 }
 
 fn parse_similarity(text: &str) -> Result<f32, String> {

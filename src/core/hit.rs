@@ -22,6 +22,8 @@ pub struct Hit {
     pub bbox: Bbox,
     /// Fused score, higher is better.
     pub score: f32,
+    /// How likely the box shows the very object, 0 to 1: the score beside those of images that do not.
+    pub probability: f32,
     /// What each stage said.
     pub scores: StageScores,
     /// Strongest first.

@@ -1,10 +1,12 @@
-//! The words every layer shares: boxes, grids, hits, random numbers and kinds of failure. Knows nothing of files, models or indexes.
+//! The words every layer shares: boxes, masks, poses, grids, hits, random numbers and kinds of failure. Knows nothing of files, models or indexes.
 
 mod bbox;
 mod draw;
 mod fault;
 mod grid;
 mod hit;
+mod mask;
+mod pose;
 mod random;
 
 pub use bbox::{Bbox, BboxError};
@@ -12,4 +14,6 @@ pub use draw::drawn;
 pub use fault::{Fault, Kind};
 pub use grid::Grid;
 pub use hit::{Hit, Match, StageScores};
+pub use mask::Mask;
+pub use pose::{Pose, Posed};
 pub use random::SplitMix64;

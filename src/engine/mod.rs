@@ -7,11 +7,14 @@ use std::time::Instant;
 use patchdex_format::ModelBinding;
 
 use crate::collection::{Collection, CollectionError, Filter, FilterError, require_model};
-use crate::core::{Bbox, Fault, Grid, Kind};
+use crate::core::{Bbox, Fault, Grid, Kind, Mask, Pose};
 use crate::dims::Preparation;
 use crate::model::{ImageSpec, Model, ModelError, ModelOptions, Session, model_dir, tensor};
 use crate::picture::Picture;
-use crate::query::{Answer, Plan, QueryError, QueryTokens, QueryView, Scope, choose_views, execute};
+use crate::query::{
+    Answer, Marked, Plan, QueryError, QueryTokens, QueryView, Scope, Subject, boxes_inside, choose_views,
+    execute,
+};
 
 /// Why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -52,18 +55,19 @@ pub enum EngineError {
     /// The plan's condition.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// A box that is not in the image.
+    /// A mask that belongs to another image.
     #[error(
-        "box {bbox} lies outside the image of {width}x{height} px; give x,y,w,h in pixels of the upright image"
+        "the mask has {}x{} px, the upright image {}x{}; give a mask of the image's size", mask[0], mask[1], image[0], image[1]
     )]
-    OutsideImage {
-        /// The box.
-        bbox: Bbox,
-        /// Width of the upright image.
-        width: u32,
-        /// Height of the upright image.
-        height: u32,
+    MaskSize {
+        /// Width and height of the mask.
+        mask: [u32; 2],
+        /// Width and height of the image.
+        image: [u32; 2],
     },
+    /// A mask that means nothing.
+    #[error("no pixel of the mask is white; white is the object, black is not")]
+    EmptyMask,
 }
 
 impl Fault for EngineError {
@@ -73,10 +77,26 @@ impl Fault for EngineError {
             Self::Model(error) => error.kind(),
             Self::Query(error) => error.kind(),
             Self::Filter(error) => error.kind(),
+            Self::MaskSize { .. } | Self::EmptyMask => Kind::Invalid,
             Self::ForeignModel { .. } | Self::ForeignPreprocessing { .. } => Kind::Incompatible,
-            Self::OutsideImage { .. } => Kind::Invalid,
         }
     }
+}
+
+/// What is asked about a picture.
+#[derive(Clone, Copy, Default)]
+pub struct Question<'a> {
+    /// What the picture is called in the answer.
+    pub image: &'a str,
+    /// Where the object is: several boxes are several looks at the same object; none: the whole picture shows it. Boxes are cut to
+    /// the picture.
+    pub boxes: &'a [Bbox],
+    /// Which pixels are meant, instead of boxes.
+    pub mask: Option<&'a Arc<Mask>>,
+    /// What is not meant.
+    pub unlike: &'a [Bbox],
+    /// Images that may be searched, as far as they meet the plan's condition; none: all.
+    pub scope: Option<&'a Scope>,
 }
 
 /// What a caller may choose when a collection is opened for questions.
@@ -106,6 +126,33 @@ pub fn bound_model_options(binding: &ModelBinding, onnxruntime: Option<PathBuf>)
         output: Some(binding.output.clone()),
         inputs: binding.inputs.clone(),
         onnxruntime,
+    }
+}
+
+/// The views of a picture that were embedded.
+struct Views<'a> {
+    picture: &'a Picture,
+    seen: Vec<(QueryView, Grid, Vec<f32>)>,
+}
+
+/// The images of `scope` that meet the plan's condition.
+///
+/// # Errors
+/// A condition that makes no sense, damage that shows while reading.
+pub fn searched(collection: &Collection, scope: Option<&Scope>, plan: &Plan) -> Result<Scope, EngineError> {
+    let meeting = match &plan.filter {
+        Some(filter) => Scope::of(collection.matching(&filter.parse::<Filter>()?)?),
+        None => Scope::all(collection),
+    };
+    Ok(scope.map_or(meeting.clone(), |scope| meeting.and(scope)))
+}
+
+/// The box around what a mask means.
+fn mask_box(mask: &Mask, picture: &Picture) -> Result<Bbox, EngineError> {
+    let (width, height) = mask.size();
+    match (width, height) == (picture.width, picture.height) {
+        true => mask.bbox().ok_or(EngineError::EmptyMask),
+        false => Err(EngineError::MaskSize { mask: [width, height], image: [picture.width, picture.height] }),
     }
 }
 
@@ -178,59 +225,93 @@ impl Engine {
         &self.collection
     }
 
+    /// The collection, for when nothing more is asked.
+    pub fn into_collection(self) -> Arc<Collection> {
+        self.collection
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Answers which images show what is in `boxes` of `picture`; without a box, what the whole picture shows. Several
-    /// boxes are several looks at the same object. Boxes are cut to the picture. `decode` and `total` of the timing are
-    /// the caller's.
+    /// Answers which images show what is marked in `picture`. `decode` and `total` of the timing are the caller's.
     ///
     /// # Errors
-    /// A condition that makes no sense, a box outside the picture, a model that fails, damage that shows while reading.
+    /// A condition that makes no sense, a box outside the picture, a mask of another size or without a pixel, a model that fails,
+    /// damage that shows while reading.
     pub fn query(
         &mut self,
         picture: &Picture,
-        image: &str,
-        boxes: &[Bbox],
+        question: &Question<'_>,
         plan: &Plan,
     ) -> Result<Answer, EngineError> {
-        let whole = Bbox::of_image(picture.width, picture.height);
-        let boxes = if boxes.is_empty() { &[whole] } else { boxes };
-        let scope = match &plan.filter {
-            Some(filter) => Scope::of(self.collection.matching(&filter.parse::<Filter>()?)?),
-            None => Scope::all(&self.collection),
-        };
+        let scope = searched(&self.collection, question.scope, plan)?;
         let start = Instant::now();
-        let mut tokens = Vec::with_capacity(boxes.len());
-        let mut seen: Vec<(QueryView, Grid, Vec<f32>)> = Vec::new();
-        for bbox in boxes {
-            let (width, height) = (picture.width, picture.height);
-            let inside = bbox.intersection(&whole);
-            if inside.area() <= 0.0 {
-                return Err(EngineError::OutsideImage { bbox: *bbox, width, height });
-            }
-            let (patches, least_zoom) = (self.long_side_patches(), self.least_zoom());
-            for view in choose_views(&inside, width, height, patches, &plan.sizes, least_zoom) {
-                // Boxes that are seen in the same view share one run of the model.
-                let at = match seen.iter().position(|(held, ..)| *held == view) {
-                    Some(at) => at,
-                    None => {
-                        let (grid, vectors) = self.embed(picture, &view)?;
-                        seen.push((view, grid, vectors));
-                        seen.len() - 1
-                    }
-                };
-                let (_, grid, vectors) = &seen[at];
-                let dim = self.preparation.output_dim();
-                tokens.push(QueryTokens::select(inside, view, grid, vectors, dim, plan.tokens));
-            }
-        }
+        let subject = self.subject(picture, question, plan)?;
         let embed_ms = start.elapsed().as_secs_f64() * 1e3;
-        let mut answer = execute(&self.collection, &scope, image, &tokens, plan)?;
+        let mut answer = execute(&self.collection, &scope, &subject, plan)?;
         answer.timing_ms.embed = embed_ms;
         Ok(answer)
+    }
+
+    /// The tokens of what is marked in a picture, in each pose, box and size.
+    fn subject(
+        &mut self,
+        picture: &Picture,
+        question: &Question<'_>,
+        plan: &Plan,
+    ) -> Result<Subject, EngineError> {
+        let size = (picture.width, picture.height);
+        let boxes = match question.mask {
+            Some(mask) => vec![mask_box(mask, picture)?],
+            None => boxes_inside(question.boxes, size)?,
+        };
+        let unlike = match question.unlike {
+            [] => Vec::new(),
+            unlike => boxes_inside(unlike, size)?,
+        };
+        let mut subject = Subject { image: question.image.to_owned(), ..Subject::default() };
+        for pose in Pose::all(plan.mirrored, plan.turned) {
+            let turned = (pose != Pose::default()).then(|| picture.posed(pose));
+            let mut views = Views { picture: turned.as_ref().unwrap_or(picture), seen: Vec::new() };
+            let mut tokens =
+                |bbox: &Bbox, mask| self.tokens(&mut views, &Marked::new(bbox, mask, size, pose), plan);
+            for bbox in &boxes {
+                subject.looks.extend(tokens(bbox, question.mask)?);
+            }
+            for bbox in &unlike {
+                subject.unlike.extend(tokens(bbox, None)?.into_iter().flat_map(|tokens| tokens.vectors));
+            }
+        }
+        Ok(subject)
+    }
+
+    /// The tokens of what is marked, in each of its sizes.
+    fn tokens(
+        &mut self,
+        views: &mut Views<'_>,
+        marked: &Marked,
+        plan: &Plan,
+    ) -> Result<Vec<QueryTokens>, EngineError> {
+        let Picture { width, height, .. } = *views.picture;
+        let (patches, least_zoom) = (self.long_side_patches(), self.least_zoom());
+        let chosen = choose_views(&marked.bbox, width, height, patches, &plan.sizes, least_zoom);
+        let dim = self.preparation.output_dim();
+        let tokens = chosen.into_iter().map(|view| {
+            // What is seen in the same view shares one run of the model.
+            let at = match views.seen.iter().position(|(held, ..)| *held == view) {
+                Some(at) => at,
+                None => {
+                    let (grid, vectors) = self.embed(views.picture, &view)?;
+                    views.seen.push((view, grid, vectors));
+                    views.seen.len() - 1
+                }
+            };
+            let (_, grid, vectors) = &views.seen[at];
+            Ok(QueryTokens::select(marked.clone(), view, grid, vectors, dim, plan.tokens))
+        });
+        tokens.collect()
     }
 
     /// Side of a patch in a picture that is seen as the images of the collection are, in pixels of that picture.

@@ -11,6 +11,7 @@ mod format;
 mod jpeg;
 mod pixels;
 mod png;
+mod pose;
 mod resize;
 
 pub use decode::{Header, decode, header};

@@ -4,6 +4,8 @@
 
 use super::search::{FoundRow, RowSearch, StoredImage};
 use super::{Plan, QueryTokens};
+use crate::index::{Rows, Vectors, similarities};
+use crate::metric::Metric;
 
 /// Weight of a token that matches everywhere, beside 1 for one that matches nowhere.
 const LEAST_WEIGHT: f32 = 0.05;
@@ -51,12 +53,13 @@ pub(super) struct Candidate<'s, 'a> {
 }
 
 impl Candidate<'_, '_> {
-    /// So many of the looks at each box, those that find most, the best first.
+    /// So many of the looks at each marked thing, those that find most, the best first.
     pub fn looks(&self, looks: &[Look], each: usize) -> Vec<usize> {
         let mut best: Vec<usize> = (0..looks.len()).collect();
         best.sort_by(|&a, &b| self.maxsim[b].total_cmp(&self.maxsim[a]));
-        let bbox = |look: usize| looks[look].tokens.bbox;
-        let before = |at: usize| best[..at].iter().filter(|&&other| bbox(other) == bbox(best[at])).count();
+        let marked = |look: usize| &looks[look].tokens.marked;
+        let before =
+            |at: usize| best[..at].iter().filter(|&&other| marked(other) == marked(best[at])).count();
         (0..best.len()).filter(|&at| before(at) < each).map(|at| best[at]).collect()
     }
 
@@ -69,6 +72,8 @@ impl Candidate<'_, '_> {
 pub(super) struct Candidates<'s, 'a> {
     scope: &'s RowSearch<'a>,
     pub looks: Vec<Look>,
+    /// Vectors of what is not meant.
+    unlike: &'s [f32],
     /// In no order.
     found: Vec<Candidate<'s, 'a>>,
     /// For each image of the scope its place in `found`.
@@ -76,9 +81,9 @@ pub(super) struct Candidates<'s, 'a> {
 }
 
 impl<'s, 'a> Candidates<'s, 'a> {
-    /// Nothing looked for yet.
-    pub fn among(scope: &'s RowSearch<'a>) -> Self {
-        Self { scope, looks: Vec::new(), found: Vec::new(), places: vec![None; scope.images.len()] }
+    /// Nothing looked for yet. What a token has in common with the vectors of `unlike` will be its background.
+    pub fn among(scope: &'s RowSearch<'a>, unlike: &'s [f32]) -> Self {
+        Self { scope, looks: Vec::new(), unlike, found: Vec::new(), places: vec![None; scope.images.len()] }
     }
 
     /// Asks for the neighbours of the tokens of further looks, which may be seen in an image of the scope. The background is that
@@ -93,7 +98,8 @@ impl<'s, 'a> Candidates<'s, 'a> {
         let (mut background, mut found) = (background.into_iter(), found.into_iter());
         let first = self.looks.len();
         for (tokens, seen_in) in looks {
-            let background: Vec<f32> = background.by_ref().take(tokens.len()).collect();
+            let mut background: Vec<f32> = background.by_ref().take(tokens.len()).collect();
+            raise(&mut background, &tokens, self.unlike, self.scope.collection.metric());
             for (token, found) in found.by_ref().take(tokens.len()).enumerate() {
                 let foreign = found.into_iter().filter(|found| Some(found.stretch.image) != seen_in);
                 foreign.for_each(|found| self.add(self.looks.len(), token, &found));
@@ -148,6 +154,15 @@ fn background(found: &[Vec<FoundRow<'_>>], images: usize) -> Vec<f32> {
         of_images.take(images.div_ceil(2)).last().unwrap_or(0.0)
     };
     found.iter().enumerate().map(level).collect()
+}
+
+/// Raises the background of each token to what it has in common with what is not meant: only what is more alike says something.
+fn raise(background: &mut [f32], tokens: &QueryTokens, unlike: &[f32], metric: Metric) {
+    let (rows, dim) = (Rows::F32(unlike), tokens.dim);
+    let alike = similarities(&tokens.vectors, Vectors { rows, dim, metric }, 0, unlike.len() / dim);
+    for (level, alike) in background.iter_mut().zip(alike.rows()) {
+        *level = alike.iter().copied().fold(*level, f32::max);
+    }
 }
 
 fn weights(background: &[f32]) -> Vec<f32> {

@@ -5,7 +5,9 @@
 //! box is seen in several sizes. Only a box that would have too few patches in the whole image is zoomed in on, with as much
 //! context as the gallery's size of an image leaves.
 
-use crate::core::{Bbox, Grid};
+use std::sync::Arc;
+
+use crate::core::{Bbox, Grid, Mask, Pose, Posed};
 
 /// Zooming in further than this shows things as no gallery image does.
 const MAX_ZOOM: f32 = 4.0;
@@ -21,14 +23,25 @@ pub struct QueryView {
     pub zoom: f32,
 }
 
-/// The tokens of one box.
+/// What is marked in a query image: one of the places that show what is looked for, as the image is held in one pose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Marked {
+    /// The box around it, in pixels of the posed image.
+    pub bbox: Bbox,
+    /// Which pixels of the upright image are meant; none: all in the box.
+    pub mask: Option<Arc<Mask>>,
+    /// How the image is held.
+    pub posed: Posed,
+}
+
+/// The tokens of one box, seen in one size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueryTokens {
-    /// The box, in pixels of the upright query image.
-    pub bbox: Bbox,
+    /// What they are the tokens of. What is compared with boxes of the same image is in the frame of its pose.
+    pub marked: Marked,
     /// Prepared vectors, `len`×`dim`.
     pub vectors: Vec<f32>,
-    /// Each token's rectangle in the query image.
+    /// Each token's rectangle in the posed query image.
     pub boxes: Vec<Bbox>,
     /// Numbers in a vector.
     pub dim: usize,
@@ -80,11 +93,28 @@ pub(super) fn thinned<T: Copy>(all: &[T], most: usize) -> Vec<T> {
     (0..count).map(|at| all[at * all.len() / count]).collect()
 }
 
+impl Marked {
+    /// What is marked in an image of `width`×`height` pixels, held in `pose`.
+    pub fn new(bbox: &Bbox, mask: Option<&Arc<Mask>>, (width, height): (u32, u32), pose: Pose) -> Self {
+        let posed = Posed { pose, width, height };
+        Self { bbox: posed.place(bbox), mask: mask.cloned(), posed }
+    }
+
+    /// Whether a point of the posed image is meant.
+    pub fn contains(&self, x: f32, y: f32) -> bool {
+        let is_masked = |mask: &Arc<Mask>| {
+            let at = self.posed.back(&Bbox::new(x, y, 0.0, 0.0));
+            mask.contains(at.x, at.y)
+        };
+        self.bbox.contains(x, y) && self.mask.as_ref().is_none_or(is_masked)
+    }
+}
+
 impl QueryTokens {
-    /// The tokens of `bbox` among the prepared `vectors` of a view's `grid`: patches whose centre lies inside, or the
+    /// The tokens of what is marked among the prepared `vectors` of a view's `grid`: patches whose centre lies inside, or the
     /// one nearest to the box's centre, thinned evenly to `max_tokens`.
     pub fn select(
-        bbox: Bbox,
+        marked: Marked,
         view: QueryView,
         grid: &Grid,
         vectors: &[f32],
@@ -95,11 +125,11 @@ impl QueryTokens {
         let mut inside: Vec<usize> = (0..grid.len())
             .filter(|&index| {
                 let (x, y) = center(index);
-                bbox.contains(x, y)
+                marked.contains(x, y)
             })
             .collect();
         if inside.is_empty() {
-            let (cx, cy) = bbox.center();
+            let (cx, cy) = marked.bbox.center();
             let distance = |index: usize| {
                 let (x, y) = center(index);
                 (x - cx).powi(2) + (y - cy).powi(2)
@@ -108,7 +138,7 @@ impl QueryTokens {
         }
         let chosen = thinned(&inside, max_tokens.max(1));
         Self {
-            bbox,
+            marked,
             vectors: chosen.iter().flat_map(|&at| &vectors[at * dim..(at + 1) * dim]).copied().collect(),
             boxes: chosen.iter().map(|&at| grid.patch_box(at)).collect(),
             dim,
@@ -168,9 +198,28 @@ mod tests {
         let grid = Grid { area: Bbox::new(0.0, 0.0, 40.0, 40.0), rows: 4, cols: 4 };
         let vectors: Vec<f32> = (0..16).map(|at| at as f32).collect();
         let view = QueryView { area: grid.area, zoom: 1.0 };
-        let select = |bbox, most| QueryTokens::select(bbox, view, &grid, &vectors, 1, most).vectors;
+        let marked =
+            |bbox: Bbox, mask: Option<&Arc<Mask>>| Marked::new(&bbox, mask, (40, 40), Pose::default());
+        let select =
+            |bbox, most| QueryTokens::select(marked(bbox, None), view, &grid, &vectors, 1, most).vectors;
         assert_eq!(select(Bbox::new(10.0, 10.0, 20.0, 20.0), 9), vec![5.0, 6.0, 9.0, 10.0]);
         assert_eq!(select(Bbox::new(31.0, 31.0, 1.0, 1.0), 9), vec![15.0]);
         assert_eq!(select(Bbox::new(0.0, 0.0, 40.0, 40.0), 4), vec![0.0, 4.0, 8.0, 12.0]);
+        let lower_left = Arc::new(Mask::new(40, (0..1600).map(|at| at % 40 < at / 40).collect()));
+        let masked = marked(Bbox::new(10.0, 10.0, 20.0, 20.0), Some(&lower_left));
+        assert_eq!(QueryTokens::select(masked, view, &grid, &vectors, 1, 9).vectors, vec![9.0]);
+    }
+
+    #[test]
+    fn a_mask_stays_on_what_is_meant_in_every_pose() {
+        // One pixel in a corner of the box.
+        let mask = Arc::new(Mask::new(30, (0..600).map(|at| at == 4 * 30 + 12).collect()));
+        for pose in Pose::all(true, true) {
+            let marked = Marked::new(&Bbox::new(12.0, 4.0, 6.0, 5.0), Some(&mask), (30, 20), pose);
+            let inside = |at: u32| marked.contains((at % 30) as f32 + 0.5, (at / 30) as f32 + 0.5);
+            let pixels: Vec<u32> = (0..900).filter(|&at| inside(at)).collect();
+            let there = marked.posed.place(&Bbox::new(12.0, 4.0, 1.0, 1.0));
+            assert_eq!(pixels, [there.y as u32 * 30 + there.x as u32], "{pose:?}");
+        }
     }
 }

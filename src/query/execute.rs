@@ -1,6 +1,7 @@
 //! Runs a plan: neighbours of tokens, places that their matches propose, places looked at, what was found with confidence looked
 //! for as well, hits.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,11 @@ use super::candidates::{Candidate, Candidates, Look};
 use super::duplicates::grouped;
 use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, seen_at};
 use super::placement::{FUSION, Placement, fused};
+use super::probability::Null;
 use super::scene::{Judged, Scene, agreed, similarity_map, sized};
 use super::search::RowSearch;
 use super::suppress::{keep_best, same_place};
-use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, Scope, Thoroughness, TimingMs};
+use super::{Answer, Evidence, Plan, QueryEcho, QueryTokens, Scope, Subject, Thoroughness, TimingMs};
 use crate::collection::{Collection, CollectionError};
 use crate::core::{Bbox, Fault, Hit, Kind, StageScores};
 use crate::segment::{ImageView, OpenSegmentError, Segment};
@@ -55,6 +57,28 @@ pub enum QueryError {
         /// Numbers in a stored vector.
         dim: usize,
     },
+    /// A box that is not in the image.
+    #[error(
+        "box {bbox} lies outside the image of {width}x{height} px; give x,y,w,h in pixels of the upright image"
+    )]
+    OutsideImage {
+        /// The box.
+        bbox: Bbox,
+        /// Width of the upright image.
+        width: u32,
+        /// Height of the upright image.
+        height: u32,
+    },
+    /// An image that the collection does not have.
+    #[error(
+        "{} has no image '{named}'; give its path as hits and 'patchdex export' name it, or its id", collection.display()
+    )]
+    NoSuchImage {
+        /// As it was named.
+        named: String,
+        /// The collection.
+        collection: PathBuf,
+    },
     /// Damage in a segment.
     #[error(transparent)]
     Segment(#[from] OpenSegmentError),
@@ -67,6 +91,8 @@ impl Fault for QueryError {
     fn kind(&self) -> Kind {
         match self {
             Self::Dimensions { .. } | Self::Rows { .. } => Kind::Incompatible,
+            Self::OutsideImage { .. } => Kind::Invalid,
+            Self::NoSuchImage { .. } => Kind::NotFound,
             Self::Segment(error) => error.kind(),
             Self::Collection(error) => error.kind(),
         }
@@ -85,18 +111,18 @@ pub(super) struct Found<'a> {
     look: usize,
 }
 
-/// Answers a query of one or several looks at the same object, in several sizes and boxes, with images in `scope`. `image`
-/// names the query image in the answer. Runs on the calling thread's rayon pool; `timing_ms` has the stages that happen here.
+/// Answers which images in `scope` show the subject. Runs on the calling thread's rayon pool; `timing_ms` has the stages that
+/// happen here.
 ///
 /// # Errors
 /// Tokens that do not fit, or damage that shows while reading.
 pub fn execute(
     collection: &Collection,
     scope: &Scope,
-    image: &str,
-    looks: &[QueryTokens],
+    subject: &Subject,
     plan: &Plan,
 ) -> Result<Answer, QueryError> {
+    let Subject { looks, unlike, .. } = subject;
     let expected = collection.manifest().dim as usize;
     if let Some(foreign) = looks.iter().find(|tokens| tokens.dim != expected) {
         return Err(QueryError::Dimensions { expected, found: foreign.dim });
@@ -111,7 +137,7 @@ pub fn execute(
         false => Some(RowSearch::of(collection, &every, thoroughness)?),
     };
     let all = all.as_ref().unwrap_or(&searched);
-    let mut candidates = Candidates::among(&searched);
+    let mut candidates = Candidates::among(&searched, unlike);
     candidates.look_for(looks.iter().map(|tokens| (tokens.clone(), None)).collect(), all, plan);
     timing_ms.search = milliseconds(start);
     let places =
@@ -136,7 +162,12 @@ pub fn execute(
         }
         places.found(proposed, &candidates.looks)
     });
-    let mut found: Vec<Found<'_>> = looked_at.flatten_iter().collect();
+    let found: Vec<Vec<Found<'_>>> = looked_at.collect();
+    let best = |places: &Vec<Found<'_>>| Some(places.first()?.hit.score);
+    let null = Null::of(found.iter().filter_map(best).collect());
+    let mut found: Vec<Found<'_>> = found.into_iter().flatten().collect();
+    found.iter_mut().for_each(|found| found.hit.probability = null.probability(found.hit.score));
+    found.retain(|found| found.hit.probability >= plan.min_probability);
     if collection.metric().normalise {
         found.iter_mut().for_each(cut_to_one);
     }
@@ -156,10 +187,16 @@ pub fn execute(
     let rank = |(at, item): (usize, Found<'_>)| (Hit { rank: at + 1, ..item.hit }, item.evidence);
     let (hits, evidence) = found.into_iter().enumerate().map(rank).unzip();
     timing_ms.rerank += milliseconds(start);
-    let mut boxes: Vec<Bbox> = looks.iter().map(|tokens| tokens.bbox).collect();
-    boxes.dedup();
+    let mut boxes: Vec<Bbox> = Vec::new();
+    for tokens in looks {
+        // Another pose of what is marked is no other box.
+        let bbox = tokens.marked.posed.back(&tokens.marked.bbox);
+        if !boxes.iter().any(|held| held.iou(&bbox) > 0.999) {
+            boxes.push(bbox);
+        }
+    }
     let query = QueryEcho {
-        image: image.to_owned(),
+        image: subject.image.clone(),
         bbox: boxes.first().copied().unwrap_or(Bbox::new(0.0, 0.0, 0.0, 0.0)),
         boxes: if boxes.len() > 1 { boxes } else { Vec::new() },
         tokens: looks.iter().map(QueryTokens::len).sum(),
@@ -306,6 +343,7 @@ impl Places<'_> {
                 metadata: Map::new(),
                 bbox: placed.visible,
                 score: placed.score(),
+                probability: 0.0,
                 scores: placed.scores,
                 matches: placed.scene.matches(&placed.placement, self.plan.matches),
                 duplicates: Vec::new(),

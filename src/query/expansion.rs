@@ -29,7 +29,7 @@ pub(super) fn seen_at(
     let (w, h) = (w / placement.scale(), h / placement.scale());
     let in_query = |patch: usize| {
         let (x, y) = placement.back(view.grid.patch_box(patch).center());
-        asked.bbox.contains(x, y).then(|| (patch, Bbox::new(x - w / 2.0, y - h / 2.0, w, h)))
+        asked.marked.contains(x, y).then(|| (patch, Bbox::new(x - w / 2.0, y - h / 2.0, w, h)))
     };
     let inside: Vec<(usize, Bbox)> = (0..view.grid.len()).filter_map(in_query).collect();
     let chosen = thinned(&inside, max_tokens);

@@ -1,4 +1,4 @@
-//! From tokens of a crop to ranked boxes: plan, neighbours, candidates, votes, places, expansion, hits. Every stage gives the
+//! From tokens of a crop to ranked boxes: plan, neighbours, candidates, votes, places, expansion, probabilities, hits. Every stage gives the
 //! same answer for any number of threads. Knows no image files and no models.
 
 mod answer;
@@ -10,18 +10,21 @@ mod expansion;
 mod nearest;
 mod placement;
 mod plan;
+mod probability;
 mod scene;
 mod scope;
 mod search;
+mod subject;
 mod suppress;
 #[cfg(test)]
 mod tests;
 mod votes;
 
 pub use answer::{Answer, Evidence, QueryEcho, TimingMs};
-pub use crop::{QueryTokens, QueryView, choose_views};
+pub use crop::{Marked, QueryTokens, QueryView, choose_views};
 pub use execute::{QueryError, execute};
 pub use nearest::{Nearest, VectorSearch, comparable};
 pub use plan::Plan;
 pub use scope::Scope;
 pub use search::{SearchPath, Thoroughness};
+pub use subject::{Subject, boxes_inside};

@@ -27,6 +27,15 @@ pub struct Plan {
     pub candidates: usize,
     /// Places that are looked for in turn when they were found with confidence, at most.
     pub expansions: usize,
+    /// Hits that are less likely to show the object are left out.
+    #[serde(default)]
+    pub min_probability: f32,
+    /// Whether its mirror image is looked for as well.
+    #[serde(default)]
+    pub mirrored: bool,
+    /// Whether it is looked for on its sides and upside down as well.
+    #[serde(default)]
+    pub turned: bool,
     /// Boxes in one image at most.
     pub boxes_per_image: usize,
     /// Matches listed with a hit at most.
@@ -59,6 +68,9 @@ impl Default for Plan {
             proposed: 512,
             candidates: 200,
             expansions: 5,
+            min_probability: 0.0,
+            mirrored: false,
+            turned: false,
             boxes_per_image: 3,
             matches: 32,
             // Steps of a third of an octave: neighbours differ by less than the tolerance of the geometry stage. What is

@@ -122,7 +122,12 @@ impl<'s> Scene<'s> {
 
     /// The box that is looked for.
     pub fn bbox(&self) -> Bbox {
-        self.tokens().bbox
+        self.tokens().marked.bbox
+    }
+
+    /// Whether both look for the same marked thing.
+    fn marks_as(&self, other: &Self) -> bool {
+        self.tokens().marked == other.tokens().marked
     }
 
     /// The box where a placement puts the object, as far as it is inside the image. None where too little is inside to be judged.
@@ -194,14 +199,15 @@ impl<'s> Scene<'s> {
     /// The matches behind a placement: each token with the best patch where it is expected, strongest first.
     pub fn matches(&self, placement: &Placement, limit: usize) -> Vec<Match> {
         let matched = |token: usize| {
-            let query_box = self.tokens().boxes[token];
-            let at = placement.at(query_box.center());
+            let token_box = self.tokens().boxes[token];
+            let at = placement.at(token_box.center());
             let found = (0..self.views.len()).filter_map(|view| {
                 let reply = self.expected(view, token, at)?;
                 (reply.similarity > self.look.background[token]).then_some((view, reply))
             });
             let (view, reply) = found.max_by(|a, b| a.1.net().total_cmp(&b.1.net()).then(b.0.cmp(&a.0)))?;
             let patch_box = self.views[view].grid.patch_box(reply.patch);
+            let query_box = self.tokens().marked.posed.back(&token_box);
             Some(Match { query_box, patch_box, similarity: reply.similarity })
         };
         let mut matches: Vec<Match> = (0..self.tokens().len()).filter_map(matched).collect();
@@ -327,8 +333,7 @@ pub(super) fn agreed(
 ) -> StageScores {
     /// How sure one look must be to have its way: its say is its score to this power.
     const SURE: i32 = 8;
-    let judges =
-        scenes.iter().filter(|other| other.bbox() == scene.bbox() && other.look.seen_in != Some(place));
+    let judges = scenes.iter().filter(|other| other.marks_as(scene) && other.look.seen_in != Some(place));
     let judged: Vec<StageScores> = judges.filter_map(|other| other.verdict(placement)).collect();
     let by_worth = |a: &&StageScores, b: &&StageScores| fused(a).total_cmp(&fused(b));
     let Some(surest) = judged.iter().max_by(by_worth) else { return StageScores::default() };

@@ -21,6 +21,15 @@ impl Scope {
         Self { segments }
     }
 
+    /// What may be searched by both.
+    pub fn and(&self, other: &Self) -> Self {
+        let segments = self.segments.iter().enumerate().map(|(segment, rows)| {
+            let both = |(image, inside): (usize, &bool)| *inside && other.contains(segment, image);
+            rows.iter().enumerate().map(both).collect()
+        });
+        Self { segments: segments.collect() }
+    }
+
     /// Whether row `image` of segment number `segment` may be searched.
     pub fn contains(&self, segment: usize, image: usize) -> bool {
         self.segments.get(segment).and_then(|rows| rows.get(image)).copied().unwrap_or(false)
@@ -40,6 +49,8 @@ mod tests {
     fn what_has_no_place_is_not_searched() {
         let scope = Scope::of(vec![vec![true, false], vec![true]]);
         assert_eq!(scope.count(), 2);
+        let both = scope.and(&Scope::of(vec![vec![true, true]]));
+        assert!(both.contains(0, 0) && both.count() == 1);
         assert!(scope.contains(0, 0) && scope.contains(1, 0));
         assert!(!scope.contains(0, 1) && !scope.contains(0, 2) && !scope.contains(2, 0));
     }

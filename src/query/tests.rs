@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::collection::Collection;
-use crate::core::{Bbox, Grid, Hit};
+use crate::core::{Bbox, Grid, Hit, Pose, Posed};
 use crate::segment::{FileRole, file_entry, write_container};
 use crate::storage;
 
@@ -47,7 +47,14 @@ fn grid() -> Grid {
 fn tokens(shows: f32) -> QueryTokens {
     let grid = grid();
     let view = QueryView { area: grid.area, zoom: 1.0 };
-    QueryTokens::select(grid.area, view, &grid, &vectors(shows), DIM, 256)
+    let size = (SIDE * PATCH_PX, SIDE * PATCH_PX);
+    let marked = Marked::new(&grid.area, None, size, Pose::default());
+    QueryTokens::select(marked, view, &grid, &vectors(shows), DIM, 256)
+}
+
+/// The same as what is looked for.
+fn subject(shows: f32) -> Subject {
+    Subject { image: "q".to_owned(), looks: vec![tokens(shows)], unlike: Vec::new() }
 }
 
 fn segment(folder: &std::path::Path, id: &str, images: &[Shown<'_>]) -> SegmentEntry {
@@ -138,7 +145,7 @@ fn collection(segments: &[&[Shown<'_>]]) -> Collection {
 }
 
 fn ask(collection: &Collection, scope: &Scope, shows: f32, plan: &Plan) -> Answer {
-    execute(collection, scope, "q", &[tokens(shows)], plan).unwrap()
+    execute(collection, scope, &subject(shows), plan).unwrap()
 }
 
 fn images(answer: &Answer) -> Vec<&str> {
@@ -218,6 +225,86 @@ fn what_is_found_with_confidence_is_looked_for_as_well() {
     assert_eq!(images(&expanded)[..2], ["near", "far"]);
     // A look says nothing about the image that it comes from.
     assert!(expanded.hits[0].score < 0.99, "{}", expanded.hits[0].score);
+}
+
+#[test]
+fn what_is_not_meant_is_not_found() {
+    // Two variants of one motif, each nearer to itself than to the other.
+    let collection = collection(&[&[("this", 7.25), ("that", 7.5), ("a", 1.0), ("b", 2.0), ("c", 3.0)]]);
+    let scope = Scope::all(&collection);
+    let asked = |unlike: Vec<f32>| {
+        let subject = Subject { unlike, ..subject(7.25) };
+        let answer = execute(&collection, &scope, &subject, &Plan::default()).unwrap();
+        let score =
+            |name: &str| answer.hits.iter().find(|hit| hit.image == name).map_or(0.0, |hit| hit.score);
+        [score("this"), score("that")]
+    };
+    let ([this, that], [still, less]) = (asked(Vec::new()), asked(vectors(7.5)));
+    assert!(this > 0.99 && still > 0.9, "{this} {still}");
+    assert!(that > 0.3 && less < 0.01, "{that} {less}");
+}
+
+#[test]
+fn a_turned_thing_is_found_with_the_matches_in_the_frame_of_the_query() {
+    let collection = collection(&[&FIRST, &SECOND]);
+    let (side, pose) = (SIDE * PATCH_PX, Pose { is_mirrored: true, quarter_turns: 1 });
+    let posed = Posed { pose, width: side, height: side };
+    // As the model would see the mirrored and turned query image: what it shows upright is a turned "f".
+    let looks = [Pose::default(), pose].map(|pose| {
+        let marked = Marked::new(&grid().area, None, (side, side), pose);
+        let view = QueryView { area: grid().area, zoom: 1.0 };
+        let shows = if pose == Pose::default() { 9.0 } else { 4.0 };
+        QueryTokens::select(marked, view, &grid(), &vectors(shows), DIM, 256)
+    });
+    let subject = Subject { image: "q".to_owned(), looks: looks.to_vec(), unlike: Vec::new() };
+    let answer = execute(&collection, &Scope::all(&collection), &subject, &Plan::default()).unwrap();
+    assert_eq!(images(&answer)[..2], ["f", "h"]);
+    assert_eq!((answer.query.bbox, answer.query.boxes.len()), (grid().area, 0));
+    let matches = &answer.hits[0].matches;
+    assert_eq!(matches.len(), 16);
+    assert!(matches.iter().all(|found| posed.back(&found.patch_box) == found.query_box), "{matches:?}");
+}
+
+#[test]
+fn an_image_of_the_collection_is_asked_by_its_path_or_id_and_finds_its_like() {
+    let collection = collection(&[&FIRST, &SECOND]);
+    let scope = Scope::all(&collection);
+    let stored = |named: &str, boxes: &[Bbox], unlike: &[Bbox]| {
+        Subject::stored(&collection, named, boxes, unlike, &Plan::default())
+    };
+    let by_path = stored("f", &[], &[]).unwrap();
+    let answer = execute(&collection, &scope, &by_path, &Plan::default()).unwrap();
+    assert_eq!(images(&answer)[..2], ["f", "h"]);
+    assert!(answer.hits[1].score > 0.99 && answer.query.image == "f");
+    let by_id = stored(&answer.hits[0].id, &[], &[]).unwrap();
+    assert_eq!((by_id.looks, by_id.image), (by_path.looks, by_path.image));
+    let part = stored("f", &[Bbox::new(0.0, 0.0, 20.0, 10.0)], &[Bbox::new(20.0, 0.0, 10.0, 10.0)]).unwrap();
+    assert_eq!((part.looks[0].len(), part.unlike.len()), (2, DIM));
+    for (named, boxes, kind) in
+        [("no", vec![], "no image 'no'"), ("f", vec![Bbox::new(90.0, 0.0, 5.0, 5.0)], "outside")]
+    {
+        let error = stored(named, &boxes, &[]).unwrap_err().to_string();
+        assert!(error.contains(kind), "{error}");
+    }
+}
+
+#[test]
+fn hits_are_as_likely_as_they_stand_out() {
+    let names: Vec<String> = (0..150).map(|at| format!("{at:03}")).collect();
+    let mut all: Vec<Shown<'_>> =
+        names.iter().enumerate().map(|(at, name)| (name.as_str(), at as f32)).collect();
+    all.push(("near", 7.25));
+    let collection = collection(&[&all]);
+    let asked = |min_probability| {
+        let plan = Plan { top: 100, expansions: 0, min_probability, ..Plan::default() };
+        ask(&collection, &Scope::all(&collection), 7.0, &plan)
+    };
+    let every = asked(0.0);
+    assert!(every.hits.is_sorted_by(|a, b| a.probability >= b.probability));
+    let [first, second, third] = [0, 1, 2].map(|at| every.hits[at].probability);
+    assert!(first > 0.9 && second > third, "{first} {second} {third}");
+    assert_eq!(images(&asked(second)), ["007", "near"]);
+    assert!(asked(1.0).hits.is_empty());
 }
 
 #[test]

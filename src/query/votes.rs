@@ -100,15 +100,16 @@ impl Votes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Bbox;
-    use crate::query::{QueryTokens, QueryView};
+    use crate::core::{Bbox, Pose};
+    use crate::query::{Marked, QueryTokens, QueryView};
 
     #[test]
     fn matches_that_agree_outvote_as_many_that_do_not() {
         let grid = Grid { area: Bbox::of_image(200, 200), rows: 20, cols: 20 };
         let own = Grid { area: Bbox::of_image(50, 50), rows: 5, cols: 5 };
         let view = QueryView { area: own.area, zoom: 1.0 };
-        let tokens = QueryTokens::select(own.area, view, &own, &[0.0; 25], 1, 25);
+        let marked = Marked::new(&own.area, None, (50, 50), Pose::default());
+        let tokens = QueryTokens::select(marked, view, &own, &[0.0; 25], 1, 25);
         let look = Look { tokens, seen_in: None, weights: vec![0.04; 25], background: vec![0.2; 25] };
         // Twice as large, moved by (60, 40); and one match of each token anywhere.
         let found: Vec<FoundPatch> = (0..25)

@@ -212,6 +212,7 @@ mod tests {
                 metadata: serde_json::Map::new(),
                 bbox,
                 score: 0.5,
+                probability: 0.9,
                 scores,
                 matches: vec![found],
                 duplicates: Vec::new(),

@@ -1,7 +1,10 @@
 //! `patchdex query` on the photographs: the motorcycle of the stereo pair, the keys of the JSON answer, boxes at the
 //! edge, nearly equal images as one hit, pages, and the same hits for any number of threads.
 
-use patchdex::core::Bbox;
+use std::path::PathBuf;
+
+use patchdex::core::{Bbox, Pose, Posed};
+use patchdex::picture::{self, Limits, Picture};
 use serde_json::Value;
 
 use crate::workspace::{Demo, Run, Workspace, box_of, hit_images, keys, patchdex, photo};
@@ -47,7 +50,7 @@ fn the_json_has_the_keys_that_were_promised() {
     let hits = answer["hits"].as_array().unwrap();
     assert_eq!(hits.len(), 10);
     for (at, hit) in hits.iter().enumerate() {
-        assert_eq!(keys(hit), ["box", "id", "image", "matches", "rank", "score", "scores"]);
+        assert_eq!(keys(hit), ["box", "id", "image", "matches", "probability", "rank", "score", "scores"]);
         assert_eq!(keys(&hit["scores"]), ["geometry", "maxsim", "vote"]);
         assert_eq!(hit["rank"], at + 1);
         let file = std::fs::read(photo(hit["image"].as_str().unwrap())).unwrap();
@@ -114,6 +117,126 @@ fn several_boxes_are_several_looks_at_one_object() {
             hits.iter().any(|hit| hit["image"] == "motorcycle_left.png" && box_of(hit).iou(&asked) > 0.8);
         assert!(found, "{asked}");
     }
+}
+
+/// The picture of the engine, held another way, and where the engine is in it.
+fn held(work: &Workspace, pose: Pose) -> (PathBuf, String) {
+    let left = std::fs::read(photo("motorcycle_left.png")).unwrap();
+    let left = picture::decode(&left, &Limits::default()).unwrap();
+    let file = work.at(format!("{pose:?}.png"));
+    std::fs::write(&file, left.posed(pose).to_png()).unwrap();
+    let engine = Posed { pose, width: left.width, height: left.height }.place(&ENGINE);
+    (file, engine.to_string())
+}
+
+#[test]
+fn a_mirrored_or_turned_thing_is_found_when_it_is_asked_for() {
+    let work = Workspace::new();
+    for (pose, option) in [
+        (Pose { is_mirrored: true, quarter_turns: 0 }, "--mirrored"),
+        (Pose { is_mirrored: false, quarter_turns: 1 }, "--turned"),
+        (Pose { is_mirrored: false, quarter_turns: 3 }, "--turned"),
+    ] {
+        let (file, engine) = held(&work, pose);
+        let asked = |more: &[&str]| {
+            let fixed = ["--box", &engine, "--json"];
+            ask(file.to_str().unwrap(), &[&fixed, more].concat()).done().json()
+        };
+        let (plain, answer) = (asked(&[]), asked(&[option]));
+        assert_eq!(hit_images(&answer)[0], "motorcycle_left.png", "{pose:?}");
+        let best = |answer: &Value| answer["hits"][0]["score"].as_f64().unwrap();
+        assert!(best(&answer) > 0.9 && best(&plain) < 0.5, "{} {}", best(&answer), best(&plain));
+        assert!(box_of(&answer["hits"][0]).iou(&ENGINE) > 0.9);
+        // Matches are in the frame of the file.
+        let asked: Bbox = engine.parse().unwrap();
+        assert_eq!(box_of(&answer["query"]), asked);
+        for found in answer["hits"][0]["matches"].as_array().unwrap() {
+            let token: Bbox = serde_json::from_value(found["query_box"].clone()).unwrap();
+            assert!(asked.intersection(&token).area() > 0.0, "{token}");
+        }
+    }
+}
+
+#[test]
+fn a_mask_says_which_part_of_a_box_is_meant() {
+    let work = Workspace::new();
+    let header = picture::header(&std::fs::read(photo("motorcycle_left.png")).unwrap(), &Limits::default());
+    let picture::Header { width, height, .. } = header.unwrap();
+    let mask = |name: &str, width: u32, radius: f32| {
+        let (cx, cy) = ENGINE.center();
+        let inside = |at: u32| ((at % width) as f32 - cx).hypot((at / width) as f32 - cy) < radius;
+        let rgb = (0..width * height).flat_map(|at| [if inside(at) { 255 } else { 0 }; 3]).collect();
+        let file = work.at(name);
+        std::fs::write(&file, Picture { width, height, rgb }.to_png()).unwrap();
+        file.display().to_string()
+    };
+    let around = mask("mask.png", width, 70.0);
+    let answer = ask("motorcycle_left.png", &["--mask", &around, "--json"]).done().json();
+    assert_eq!(hit_images(&answer)[..2], ["motorcycle_left.png", "motorcycle_right.png"]);
+    let asked = box_of(&answer["query"]);
+    assert!(asked.iou(&Bbox::new(315.0, 195.0, 140.0, 140.0)) > 0.95, "{asked}");
+    let boxed = ask("motorcycle_left.png", &["--box", &asked.to_string(), "--json"]).done().json();
+    let tokens = |answer: &Value| answer["query"]["tokens"].as_u64().unwrap();
+    assert!(tokens(&answer) < tokens(&boxed), "{} {}", tokens(&answer), tokens(&boxed));
+    for (code, file, said) in [
+        (2, mask("small.png", width - 1, 70.0), "the image's size"),
+        (2, mask("black.png", width, 0.0), "white is the object"),
+        (1, work.at("none.png").display().to_string(), "none.png"),
+    ] {
+        ask("motorcycle_left.png", &["--mask", &file]).refused(code, &[said]);
+    }
+}
+
+#[test]
+fn what_the_object_has_in_common_with_what_is_not_meant_does_not_count() {
+    let right = |answer: &Value| {
+        let hits = answer["hits"].as_array().unwrap();
+        hits.iter()
+            .find(|hit| hit["image"] == "motorcycle_right.png")
+            .map_or(0.0, |hit| hit["score"].as_f64().unwrap())
+    };
+    let (plain, none) = (engine(&[]), engine(&["--not-box", "300,190,170,150"]));
+    let beside = engine(&["--not-box", "20,20,80,80"]);
+    assert!(right(&none) < 0.1 * right(&plain), "{} {}", right(&none), right(&plain));
+    assert!(right(&beside) > 0.7 * right(&plain), "{} {}", right(&beside), right(&plain));
+}
+
+#[test]
+fn an_image_of_the_collection_is_asked_without_a_model() {
+    let ask_indexed = |named: &str, more: &[&str]| {
+        let fixed = ["--indexed", named, "--onnxruntime", "/nowhere"];
+        Run::of(patchdex().arg("query").arg(Demo::shared().collection()).args(fixed).args(more))
+    };
+    let engine = ["--box", "300,190,170,150", "--json"];
+    let answer = ask_indexed("motorcycle_left.png", &engine).done().json();
+    assert_eq!(hit_images(&answer)[..2], ["motorcycle_left.png", "motorcycle_right.png"]);
+    assert!(box_of(&answer["hits"][0]).iou(&ENGINE) > 0.9);
+    let id = answer["hits"][0]["id"].as_str().unwrap();
+    assert_eq!(ask_indexed(id, &engine).done().json()["hits"], answer["hits"]);
+    let work = Workspace::new();
+    let page = work.at("answer.html");
+    ask_indexed(id, &["--html", page.to_str().unwrap()]).done();
+    assert!(std::fs::read_to_string(page).unwrap().contains("motorcycle_right.png"));
+    ask_indexed("no.png", &[]).refused(1, &["has no image 'no.png'"]);
+    ask_indexed(id, &["--box", "9000,0,5,5"]).refused(2, &["outside the image"]);
+}
+
+#[test]
+fn hits_have_a_probability_and_what_is_not_there_is_said() {
+    let answer = engine(&[]);
+    let probability = |at: usize| answer["hits"][at]["probability"].as_f64().unwrap();
+    assert!(probability(0) > 0.99 && probability(1) > 0.8 && probability(2) < 0.5, "{}", probability(2));
+    let likely = engine(&["--min-probability", "0.8"]);
+    assert_eq!(hit_images(&likely), ["motorcycle_left.png", "motorcycle_right.png"]);
+    // The cat, where there is no picture of it.
+    let absent = |more: &[&str]| {
+        let fixed = ["--box", "150,50,200,200", "--where", "image != 'chelsea.png'"];
+        ask("chelsea.png", &[&fixed, more].concat()).done()
+    };
+    assert!(absent(&[]).stderr.contains("more likely not in this collection"));
+    let none = absent(&["--min-probability", "0.5"]);
+    assert!(none.stderr.contains("not in this collection") && none.stdout.is_empty(), "{}", none.stdout);
+    ask("chelsea.png", &["--min-probability", "2"]).refused(2, &["from 0 to 1"]);
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! What is looked for: the tokens of what is marked in an image, and of what is not meant.
+
+use super::crop::{Marked, QueryTokens, QueryView};
+use super::{Plan, QueryError};
+use crate::collection::Collection;
+use crate::core::{Bbox, Pose};
+use crate::segment::{ImageView, PatchView, Segment};
+
+/// What is looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// What the query image is called.
+    pub image: String,
+    /// What is marked, each place in each of its sizes and poses.
+    pub looks: Vec<QueryTokens>,
+    /// Vectors of what is not meant, row by row.
+    pub unlike: Vec<f32>,
+}
+
+/// The parts of `boxes` that lie in an image of `width`×`height` pixels; without a box all of it.
+///
+/// # Errors
+/// A box that lies outside.
+pub fn boxes_inside(boxes: &[Bbox], (width, height): (u32, u32)) -> Result<Vec<Bbox>, QueryError> {
+    let whole = Bbox::of_image(width, height);
+    let boxes = if boxes.is_empty() { &[whole] } else { boxes };
+    let inside = |bbox: &Bbox| {
+        let inside = bbox.intersection(&whole);
+        let is_inside = inside.area() > 0.0;
+        is_inside.then_some(inside).ok_or(QueryError::OutsideImage { bbox: *bbox, width, height })
+    };
+    boxes.iter().map(inside).collect()
+}
+
+impl Subject {
+    /// What `boxes` show in an image of the collection, as its patches are stored: no model is needed. `named` is the image's path or
+    /// id, as hits have them; each view of the image that holds a box is one of its sizes. `unlike` are boxes of what is not meant.
+    ///
+    /// # Errors
+    /// No such image, a box outside it, damage that shows while reading.
+    pub fn stored(
+        collection: &Collection,
+        named: &str,
+        boxes: &[Bbox],
+        unlike: &[Bbox],
+        plan: &Plan,
+    ) -> Result<Self, QueryError> {
+        let listing = collection.listing()?;
+        let by_path = || listing.iter().find(|placed| placed.image.path_text() == named);
+        let by_id = || listing.iter().find(|placed| placed.image.id() == named);
+        let found = by_path().or_else(by_id).ok_or_else(|| QueryError::NoSuchImage {
+            named: named.to_owned(),
+            collection: collection.path().to_owned(),
+        })?;
+        let (image, segment) = (found.image, &collection.segments()[found.segment]);
+        let size = (image.row.width_px, image.row.height_px);
+        let mut subject = Self { image: image.path_text(), ..Self::default() };
+        for bbox in boxes_inside(boxes, size)? {
+            subject.looks.extend(seen(collection, segment, &image, &bbox, plan.tokens));
+        }
+        if !unlike.is_empty() {
+            for bbox in boxes_inside(unlike, size)? {
+                let seen = seen(collection, segment, &image, &bbox, plan.tokens);
+                subject.unlike.extend(seen.into_iter().flat_map(|tokens| tokens.vectors));
+            }
+        }
+        Ok(subject)
+    }
+}
+
+/// The tokens of a box in each view that holds it.
+fn seen(
+    collection: &Collection,
+    segment: &Segment,
+    image: &ImageView<'_>,
+    bbox: &Bbox,
+    most: usize,
+) -> Vec<QueryTokens> {
+    let dim = collection.manifest().dim as usize;
+    let views: Vec<PatchView> = image.views().collect();
+    let side = |view: &PatchView| view.grid.patch_size().0;
+    let Some(whole) = views.first().map(side) else { return Vec::new() };
+    let holds = |view: &&PatchView| view.grid.area.intersection(bbox).area() >= 0.99 * bbox.area();
+    let tokens = |view: &PatchView| {
+        let mut vectors = vec![0.0; view.grid.len() * dim];
+        segment.vectors().widen(view.first_patch, &mut vectors);
+        collection.metric().prepare(&mut vectors, dim);
+        let marked = Marked::new(bbox, None, (image.row.width_px, image.row.height_px), Pose::default());
+        let seen = QueryView { area: view.grid.area, zoom: whole / side(view) };
+        QueryTokens::select(marked, seen, &view.grid, &vectors, dim, most)
+    };
+    views.iter().filter(holds).map(tokens).collect()
+}
