@@ -113,7 +113,7 @@ fn of_arguments_that_stand_for_each_other_all_are_asked_for() {
     for (arguments, asked) in [
         (&["index", "--out", "c"][..], &["IMAGES", "--files-from"][..]),
         (&["add", "c"], &["<COLLECTION> <IMAGES|--files-from <FILE>|--metadata <FILE>>"]),
-        (&["query", "c"], &["<COLLECTION> <IMAGE|--vectors <FILE>>"]),
+        (&["query", "c"], &["<COLLECTION> <IMAGE|--indexed <IMAGE>|--vectors <FILE>>"]),
         (&["remove", "c"], &["<COLLECTION> <IMAGES|--id <ID>|--missing>"]),
         (&["prepare", "c"], &["<COLLECTION> <MAP|--drop-dims <N>>"]),
     ] {
