@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Holds the tools of labelled sets (datasets/) against pictures and a video made up here, of which all is known.
+"""Holds the tools of labelled sets (datasets/, baselines.py) against pictures, a video and rankings made up here, of
+which all is known.
 
-`check_datasets.py FOLDER` makes sets in FOLDER and asserts that boxes lie where things are, that files come out the same
-each time, and that nothing but a set is replaced; tests/datasets.rs runs it. Without FOLDER it only fetches its
-environment (requirements-tokens.txt, Python 3.11 or later) into the cache.
+`check_datasets.py FOLDER` makes sets in FOLDER and asserts that boxes lie where things are, that files come out the
+same each time, that nothing but a set is replaced, and that figures are as worked by hand; tests/datasets.rs runs it.
+Without FOLDER it only fetches its environment (requirements-tokens.txt, Python 3.11 or later) into the cache.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 
 sys.dont_write_bytecode = True  # setup.py is run from here, not installed
 sys.path.insert(1, str(Path(__file__).resolve().parent / "datasets"))
+import baselines  # noqa: E402
 import compose  # noqa: E402
 import labelled  # noqa: E402
 import pairs  # noqa: E402
@@ -204,6 +206,37 @@ def check_tables():
     require(pairs.projected((10, 20, 30, 40), moved) == [25, 17, 60, 40], "a box moved by a homography")
 
 
+def check_measures():
+    """Figures worked by hand, the same as in src/eval/measures."""
+    truth = [(0, (0, 0, 10, 10)), (0, (20, 0, 10, 10)), (1, (0, 0, 10, 10))]
+    hits = [(0, (0, 0, 8, 10)), (0, (1, 0, 9, 10)), (7, (0, 0, 10, 10)), (1, (4, 0, 10, 10))]
+    figures = dict(zip(baselines.FIGURES, baselines.judge(hits, truth)))
+    # Images: right, wrong, right. Boxes: IoU .8, the same again, another image, 6/14.
+    expected = ((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2, 1, 1, 1, 1 / 3
+    for (name, figure), value in zip(figures.items(), expected):
+        require(abs(figure - value) < 1e-12, f"{name}, {figure} and not {value},")
+    # Three of four right images, at places 0, 2 and 5.
+    known = (1 + (1 / 2 + 2 / 3) / 2 + (2 / 5 + 3 / 6) / 2) / 4
+    require(abs(baselines.average_precision([0, 2, 5], 4) - known) < 1e-12, "an average precision")
+    interval = baselines.mean_and_interval([[0.5] * len(figures)] * 9)[baselines.FIGURES[0]]
+    require(interval == {"value": 0.5, "ci95": [0.5, 0.5]}, "the interval of equal values")
+    frames = [{"content": str(at), "video_id": 1, "frame_index": at} for at in (1, 9, 17)]
+    require([baselines.is_junk(frame, frames[0], 9) for frame in frames] == [True, True, False], "what does not count")
+
+
+def check_ways():
+    """A crop that is a part of an image's own tokens is found where it is."""
+    import numpy as np
+
+    grid = baselines.unit(np.random.default_rng(0).standard_normal((12, 16, 32), dtype=np.float32))
+    seen = baselines.Seen(None, grid)
+    crop = baselines.Asked(0, baselines.IN_PLACE, (4, 3), None, grid[6:9, 8:12], 100)
+    for name in ("tiles", "windows", "maxsim"):
+        scores, places = baselines.WAYS[name]([crop]).look(seen)
+        place = (0, 0, 1, 1) if name == "maxsim" else (0.5, 0.5, 0.25, 0.25)
+        require(np.allclose(places[0], place) and abs(scores[0] - 1) < 1e-5, f"the place or score of {name}")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Hold the tools of labelled sets against made-up pictures.")
     parser.add_argument("folder", type=Path, nargs="?", help="an empty folder, which gets small sets")
@@ -217,6 +250,8 @@ def main():
         if arguments.folder:
             folder = arguments.folder.absolute()
             check_tables()
+            check_measures()
+            check_ways()
             check_background()
             check_pets09(folder)
             check_scenes(folder)
