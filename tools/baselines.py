@@ -505,8 +505,10 @@ def best_variants(results):
         variants = [one for one in results if one["way"] == way]
         best = []
         for figure in RANKED_BY if WAYS[way].has_boxes else RANKED_BY[:1]:
-            best.append(max(variants, key=lambda one: one["figures"][figure]["value"]))
-        yield from best if best[0] is not best[-1] else best[:1]
+            found = max(variants, key=lambda one: one["figures"][figure]["value"])
+            if not best or found["figures"][figure]["value"] > best[0]["figures"][figure]["value"]:
+                best.append(found)
+        yield from best
 
 
 def report(results):
