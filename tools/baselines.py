@@ -155,6 +155,8 @@ class Model:
     """Tokens of pictures, CLS first."""
 
     def __init__(self, folder, threads):
+        if not (folder / "onnx/model.onnx").is_file():
+            raise setup.Failure(f"{folder} has no model; run tools/setup.py first")
         config = json.loads((folder / "config.json").read_text())
         processor = json.loads((folder / "preprocessor_config.json").read_text())
         self.folder, self.threads = folder, threads
