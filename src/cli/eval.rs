@@ -11,7 +11,10 @@ use super::target::{PAGE_START, check_target, command_line, write_target};
 use super::{Outcome, output, pictures};
 use crate::collection::Collection;
 use crate::engine::{Engine, EngineOptions};
-use crate::eval::{InOrder, LabelledSet, Mean, RetrieveOptions, RetrieveReport, run_retrieve};
+use crate::eval::{
+    InOrder, LabelledSet, Mean, RetrieveOptions, RetrieveReport, VARIANT_FIGURES, run_retrieve,
+};
+use crate::query::{STAGES, Stage};
 use crate::report::{RetrievePage, retrieve_page};
 
 /// Figures of a slice that the table shows; all of them are in the files.
@@ -56,6 +59,13 @@ pub(crate) struct RetrieveArguments {
     /// Queries that are asked at the same time: they share the threads [default: as many as there are threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     at_once: Option<u16>,
+    /// Also ask each query with everything hidden that is right, to see how often something is found that is not there
+    #[arg(long)]
+    absent: bool,
+    /// Also ask all queries without a stage of the plan, each in turn, to see what it brings and takes; without graphs every patch is
+    /// compared
+    #[arg(long, value_name = "STAGES", value_delimiter = ',', value_parser = stages())]
+    without: Vec<String>,
     /// Model folder or name [default: the one that made the collection]
     #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
     model: Option<String>,
@@ -97,6 +107,8 @@ fn retrieve(arguments: &RetrieveArguments) -> Result<(), Failure> {
         seed: arguments.seed,
         threads,
         at_once: arguments.at_once.map_or(threads, usize::from),
+        absent: arguments.absent,
+        without: omitted(&arguments.without),
         plan: arguments.plan.plan(arguments.top as usize),
     };
     let one_thread = EngineOptions { threads: 1, ..arguments.runtime.engine(arguments.model.clone()) };
@@ -115,6 +127,19 @@ fn retrieve(arguments: &RetrieveArguments) -> Result<(), Failure> {
         true => output::json(&report),
         false => print_table(&report),
     }
+}
+
+/// Stands for every stage.
+const EVERY_STAGE: &str = "all";
+
+fn stages() -> Vec<&'static str> {
+    STAGES.iter().map(|stage| stage.name).chain([EVERY_STAGE]).collect()
+}
+
+/// The stages of those names.
+fn omitted(names: &[String]) -> Vec<Stage> {
+    let is_named = |stage: &&Stage| names.iter().any(|name| name == stage.name || name == EVERY_STAGE);
+    STAGES.iter().filter(is_named).copied().collect()
 }
 
 fn page(arguments: &RetrieveArguments, report: &RetrieveReport) -> Result<String, Failure> {
@@ -175,9 +200,52 @@ fn print_table(report: &RetrieveReport) -> Result<(), Failure> {
             SLICE_FIGURES.iter().map(|name| format!("{:>26}", short(&slice.metrics, name))).collect();
         output::line(&format!("{bin:<21} {:>7} {:>6}{figures}", slice.queries, slice.boxes))?;
     }
+    print_variants(report, bold, plain)?;
+    print_probabilities(report)?;
     output::line(&format!("\n{bold}stage         p50 ms   p95 ms   p99 ms{plain}"))?;
     for (stage, times) in timing.stages() {
         output::line(&format!("{stage:<10} {:>9.1} {:>8.1} {:>8.1}", times.p50, times.p95, times.p99))?;
+    }
+    Ok(())
+}
+
+/// What each stage brings, and what it takes: the whole plan, and the plan without it.
+fn print_variants(report: &RetrieveReport, bold: &str, plain: &str) -> Result<(), Failure> {
+    if report.variants.is_empty() {
+        return Ok(());
+    }
+    let names = VARIANT_FIGURES.map(|name| format!("{name:>17}")).join("");
+    output::line(&format!("\n{bold}without     {names}   search ms  rerank ms{plain}"))?;
+    let whole = ("-", &report.metrics, &report.timing);
+    let variants = report.variants.iter().map(|variant| (variant.without, &variant.metrics, &variant.timing));
+    for (without, metrics, timing) in std::iter::once(whole).chain(variants) {
+        let figure = |name: &&str| metrics.named(name).map_or(0.0, |mean| mean.value);
+        let figures: String = VARIANT_FIGURES.iter().map(|name| format!("{:>17.3}", figure(name))).collect();
+        let (search, rerank) = (timing.search.p50, timing.rerank.p50);
+        output::line(&format!("{without:<12}{figures}{search:>12.1}{rerank:>11.1}"))?;
+    }
+    Ok(())
+}
+
+/// Whether probabilities are what they say, and what is found that is not there.
+fn print_probabilities(report: &RetrieveReport) -> Result<(), Failure> {
+    if let Some(said) = &report.calibration {
+        output::line(&format!(
+            "\nprobability   expected calibration error {:.3}, Brier score {:.3}, of {} first hits",
+            said.ece,
+            said.brier,
+            output::count(said.hits as u64)
+        ))?;
+    }
+    if let Some(absent) = &report.absent {
+        output::line(&format!(
+            "not there     {} with everything hidden that is right: {:.1} % have a first hit of 0.5 or more, with it {:.1} %;\n                           1 % pass {:.3}, as {:.1} % of the right hits do",
+            output::counted(absent.queries as u64, "query"),
+            100.0 * absent.found.value,
+            100.0 * absent.found_present.value,
+            absent.one_percent,
+            100.0 * absent.right_above.value
+        ))?;
     }
     Ok(())
 }

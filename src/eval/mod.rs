@@ -21,10 +21,13 @@ pub use data::{AnnData, DataReport, LoadOptions, Queries};
 pub use error::EvalError;
 pub use labels::{LabelError, LabelledBox, LabelledImage, LabelledSet};
 pub use machine::{Machine, Memory};
-pub use measures::{BoxRanking, CI95_RESAMPLES, Mean, Place, Ranking, Relevance, pareto, percentile};
+pub use measures::{
+    BoxRanking, CI95_RESAMPLES, Calibration, CalibrationBin, Mean, Place, Ranking, Relevance, pareto,
+    percentile,
+};
 pub use recall::{TieRule, Truth};
 pub use retrieve::{RetrieveOptions, run_retrieve};
 pub use retrieve_report::{
-    CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles, QueryReport, RetrieveReport,
-    RetrieveSetup, Slice, StageTimes,
+    Absent, CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles, QueryReport,
+    RetrieveReport, RetrieveSetup, Slice, StageTimes, VARIANT_FIGURES, Variant,
 };

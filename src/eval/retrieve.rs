@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use rayon::ThreadPool;
 
-use super::measures::{BoxRanking, Mean, Place, Ranking, Relevance};
+use super::measures::{BoxRanking, Calibration, Mean, Place, Ranking, Relevance, percentile};
 use super::retrieve_report::{
-    InOrder, JudgedHit, QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes,
+    Absent, InOrder, JudgedHit, QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes, Variant,
 };
 use super::slices::SLICES;
 use super::truth::{GroundTruth, Target, check_size};
@@ -17,7 +17,7 @@ use super::{EvalError, LabelledBox, LabelledImage, LabelledSet, Machine};
 use crate::core::drawn;
 use crate::engine::{Engine, Question};
 use crate::picture::{Limits, decode, header};
-use crate::query::{Plan, TimingMs};
+use crate::query::{Plan, Stage, TimingMs};
 use crate::storage::StorageError;
 
 /// How retrieval is measured.
@@ -35,6 +35,10 @@ pub struct RetrieveOptions {
     pub threads: usize,
     /// Queries that are asked at the same time.
     pub at_once: usize,
+    /// Whether queries are asked once more with everything hidden that is right: how often something is found that is not there.
+    pub absent: bool,
+    /// Stages of the plan that are left out in turn, to ask all queries once more.
+    pub without: Vec<Stage>,
     /// How they are asked; its `top` is raised by the hits in junk images.
     pub plan: Plan,
 }
@@ -64,6 +68,11 @@ struct Answered {
     /// Kinds of index that were asked.
     index: String,
 }
+
+/// First hits of a query whose probabilities are judged: as many as an answer shows.
+const JUDGED_HITS: usize = 10;
+/// Intersection over union from which a hit shows the object that its probability speaks of.
+const SHOWS_IOU: f64 = 0.3;
 
 /// A worker: an engine, and the threads that it runs on.
 struct Asker {
@@ -95,30 +104,48 @@ pub fn run_retrieve(
     let contents = contents(queries, &asked)?;
     let image_of = |labelled: &LabelledBox| &queries.images[labelled.image];
     let all = asked.into_iter().map(|one| (one, truth.target(one, image_of(one), &contents[&one.image])));
-    let (asked, without): (Vec<_>, Vec<_>) = all.partition(|(_, target)| !target.boxes.is_empty());
+    let (asked, without): (Vec<Asked<'_>>, Vec<Asked<'_>>) =
+        all.partition(|(_, target)| !target.boxes.is_empty());
     if asked.is_empty() {
         let (queries, gallery) = (queries.file.clone(), gallery.file.clone());
         return Err(EvalError::NothingToFind { queries, gallery });
     }
     let setup = RetrieveSetup::of(&engine, gallery, queries, truth.distractors());
-    let count = asked.len();
-    let workers = askers(engine, options.at_once.clamp(1, count), options.threads)?;
-    let at_once = workers.len();
-    let ask = |worker: &mut Asker, at: usize| {
-        let (labelled, target): &(&LabelledBox, Target<'_>) = &asked[at];
-        answer(worker, image_of(labelled), labelled, target, &truth, &options.plan)
-            .map_err(|error| error.about(&queries.file, &labelled.id))
+    let hidden = if options.absent { asked.len() + without.len() } else { 0 };
+    let all = asked.len() * (1 + options.without.len()) + hidden;
+    let mut before = 0;
+    let at_once = options.at_once.clamp(1, asked.len());
+    let mut ask_all = |queries_to_ask: &[&Asked<'_>], plan: &Plan, is_hidden: bool| {
+        let workers = askers(&engine, at_once, options.threads)?;
+        let ask = |worker: &mut Asker, at: usize| {
+            let (labelled, target) = queries_to_ask[at];
+            let question = Asking { image: image_of(labelled), labelled, target, is_hidden };
+            answer(worker, &question, &truth, plan).map_err(|error| error.about(&queries.file, &labelled.id))
+        };
+        let answers = share(workers, queries_to_ask.len(), ask, &mut |done| progress(before + done, all));
+        before += queries_to_ask.len();
+        answers
     };
-    let answers = share(workers, count, ask, &mut |done| progress(done, count))?;
-
+    let present: Vec<&Asked<'_>> = asked.iter().collect();
+    let answers = ask_all(&present, &options.plan, false)?;
+    let absent = match options.absent {
+        true => ask_all(&asked.iter().chain(&without).collect::<Vec<_>>(), &options.plan, true)?,
+        false => Vec::new(),
+    };
     let measures = measures(&options.ious);
-    let judged: Vec<Judged> = asked
-        .iter()
-        .zip(&answers)
-        .filter_map(|((_, target), answer)| {
-            judge(answer, target.boxes.iter().map(|(_, place)| *place).collect(), &HashSet::new())
-        })
-        .collect();
+    let judge_all = |answers: &[Answered]| -> Vec<Judged> {
+        let right = |target: &Target<'_>| target.boxes.iter().map(|(_, place)| *place).collect();
+        let judged = asked.iter().zip(answers);
+        judged.filter_map(|((_, target), answer)| judge(answer, right(target), &HashSet::new())).collect()
+    };
+    let variants = options.without.iter().map(|stage| {
+        let answers = ask_all(&present, &options.plan.without(stage), false)?;
+        let without = stage.name;
+        let metrics = means(&measures, &judge_all(&answers));
+        Ok(Variant { without, metrics, timing: StageTimes::of(&timings(&answers), at_once) })
+    });
+    let variants: Vec<Variant> = variants.collect::<Result<_, EvalError>>()?;
+    let judged = judge_all(&answers);
     let per_query = asked.iter().zip(&answers).zip(&judged).map(|(((labelled, target), answer), judged)| {
         let image = image_of(labelled);
         QueryReport {
@@ -146,12 +173,41 @@ pub fn run_retrieve(
         metrics: means(&measures, &judged),
         slices: slices(&measures, &asked, &answers),
         timing: StageTimes::of(&timings(&answers), at_once),
+        calibration: Calibration::of(&said(answers.iter().chain(&absent))),
+        absent: what_is_not_there(&answers, &absent),
+        variants,
         per_query: per_query.collect(),
     })
 }
 
+/// The probabilities of the first hits of answers, and whether they are right.
+fn said<'a>(answers: impl Iterator<Item = &'a Answered>) -> Vec<(f64, bool)> {
+    let hits = answers.flat_map(|answer| answer.hits.iter().take(JUDGED_HITS));
+    hits.map(|(_, hit)| (f64::from(hit.probability), hit.iou.is_some_and(|iou| iou >= SHOWS_IOU))).collect()
+}
+
+/// How often something is found with a probability where nothing is right, beside where something is. None without such answers.
+fn what_is_not_there(present: &[Answered], absent: &[Answered]) -> Option<Absent> {
+    let first = |answer: &Answered| answer.hits.first().map_or(0.0, |(_, hit)| f64::from(hit.probability));
+    let found = |answers: &[Answered]| {
+        Mean::of(&answers.iter().map(|answer| f64::from(first(answer) >= 0.5)).collect::<Vec<_>>())
+    };
+    let mut firsts: Vec<f64> = absent.iter().map(first).collect();
+    firsts.sort_by(f64::total_cmp);
+    let one_percent = firsts[..].last().map(|_| percentile(&firsts, 99.0))?;
+    let right = present.iter().flat_map(|answer| &answer.hits).filter(|(_, hit)| hit.iou.is_some());
+    let above = right.map(|(_, hit)| f64::from(f64::from(hit.probability) > one_percent));
+    Some(Absent {
+        queries: absent.len(),
+        found: found(absent)?,
+        found_present: found(present)?,
+        one_percent,
+        right_above: Mean::of(&above.collect::<Vec<_>>())?,
+    })
+}
+
 /// As many workers, which share `threads`.
-fn askers(engine: Engine, count: usize, threads: usize) -> Result<Vec<Asker>, EvalError> {
+fn askers(engine: &Engine, count: usize, threads: usize) -> Result<Vec<Asker>, EvalError> {
     let each = (threads / count).max(1);
     (0..count).map(|_| Ok(Asker { engine: engine.beside(each)?, pool: pool(each), is_warm: false })).collect()
 }
@@ -178,15 +234,26 @@ fn read(image: &LabelledImage) -> Result<Vec<u8>, EvalError> {
     Ok(std::fs::read(&image.path).map_err(StorageError::at("read", &image.path))?)
 }
 
+/// A labelled box, and what is right for it.
+type Asked<'a> = (&'a LabelledBox, Target<'a>);
+
+/// One query.
+struct Asking<'a> {
+    image: &'a LabelledImage,
+    labelled: &'a LabelledBox,
+    target: &'a Target<'a>,
+    /// Whether what is right is hidden.
+    is_hidden: bool,
+}
+
 /// Asks one query: hits outside junk images, `top` at most.
 fn answer(
     worker: &mut Asker,
-    image: &LabelledImage,
-    labelled: &LabelledBox,
-    target: &Target<'_>,
+    asking: &Asking<'_>,
     truth: &GroundTruth<'_>,
     plan: &Plan,
 ) -> Result<Answered, EvalError> {
+    let Asking { image, labelled, target, is_hidden } = *asking;
     let Asker { engine, pool, is_warm } = worker;
     let start = Instant::now();
     let picture = decode(&read(image)?, &Limits::default())
@@ -194,7 +261,10 @@ fn answer(
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let top = plan.top;
     let plan = Plan { top: top + plan.boxes_per_image * target.junk.len(), ..plan.clone() };
-    let question = Question { image: &image.name, boxes: &[labelled.bbox], ..Question::default() };
+    let right = target.boxes.iter().map(|(_, place)| place.image);
+    let scope = is_hidden.then(|| truth.scope_without(&right.chain(target.junk.iter().copied()).collect()));
+    let (boxes, scope) = (&[labelled.bbox], scope.as_ref());
+    let question = Question { image: &image.name, boxes, scope, ..Question::default() };
     let answer = pool.install(|| engine.query(&picture, &question, &plan))?;
     let total = start.elapsed().as_secs_f64() * 1e3;
     let index = answer.index();
@@ -206,6 +276,7 @@ fn answer(
             image: hit.image,
             bbox: hit.bbox,
             score: hit.score,
+            probability: hit.probability,
             iou: ranking.iou(&place),
             truth: right.iter().filter(|right| right.image == place.image).map(|right| right.bbox).collect(),
             path: evidence.path,
@@ -323,6 +394,7 @@ mod tests {
             image: String::new(),
             bbox: Bbox::new(0.0, 0.0, 1.0, 1.0),
             score: 0.0,
+            probability: 0.0,
             iou: None,
             truth: Vec::new(),
             path: Vec::new(),

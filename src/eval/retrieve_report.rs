@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::ser::{Error, SerializeMap, Serializer};
 use serde_json::json;
 
-use super::measures::{CI95_RESAMPLES, Mean, percentile};
+use super::measures::{CI95_RESAMPLES, Calibration, Mean, percentile};
 use super::{LabelledSet, Machine, RetrieveOptions};
 use crate::collection::CREATED_BY;
 use crate::core::Bbox;
@@ -51,8 +51,45 @@ pub struct RetrieveReport {
     pub slices: Vec<Slice>,
     /// Where the time went.
     pub timing: StageTimes,
+    /// Whether the probabilities of the first hits of every query are what they say; those of queries with nothing to find count,
+    /// where these were asked.
+    pub calibration: Option<Calibration>,
+    /// What is found where nothing is right, where that was asked.
+    pub absent: Option<Absent>,
+    /// The same queries with stages of the plan left out.
+    pub variants: Vec<Variant>,
     /// Each query, in the order of its file.
     pub per_query: Vec<QueryReport>,
+}
+
+/// What is found for objects that are not there: queries are asked with the images that are right and those of junk hidden.
+#[derive(Clone, Debug, Serialize)]
+pub struct Absent {
+    /// Queries that were asked so.
+    pub queries: usize,
+    /// Share of them whose first hit is more likely right than not.
+    pub found: Mean,
+    /// Share of the queries with something to find whose first hit is more likely right than not.
+    pub found_present: Mean,
+    /// The probability that the first hits of one in a hundred of them pass.
+    pub one_percent: f64,
+    /// Share of the hits in images that are right, of the queries with something to find, that pass it.
+    pub right_above: Mean,
+}
+
+/// Figures by which plans with and without a stage are compared.
+pub const VARIANT_FIGURES: [&str; 4] = ["map.trapezoidal", "cmc.1", "success.iou.0.5", "recall.iou.0.5"];
+
+/// A run with a stage of the plan left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Variant {
+    /// The stage.
+    pub without: &'static str,
+    /// Means over the queries.
+    pub metrics: InOrder<Mean>,
+    /// Where the time went.
+    #[serde(rename = "timing_ms")]
+    pub timing: StageTimes,
 }
 
 /// What was asked of what.
@@ -299,6 +336,8 @@ pub struct JudgedHit {
     pub bbox: Bbox,
     /// Its score.
     pub score: f32,
+    /// How likely it shows the object, as it was said.
+    pub probability: f32,
     /// Best IoU with a box of the instance; null in an image that does not show it.
     pub iou: Option<f64>,
     /// Boxes of its image that show the instance.
@@ -342,7 +381,7 @@ impl RetrieveReport {
 impl Serialize for RetrieveReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let RetrieveSetup { data, collection, model, dims_dropped } = &self.setup;
-        let RetrieveOptions { gap, ious, limit, seed, plan, .. } = &self.options;
+        let RetrieveOptions { gap, ious, limit, seed, absent, plan, .. } = &self.options;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("protocol", "retrieve")?;
         map.serialize_entry("created_by", CREATED_BY)?;
@@ -352,7 +391,7 @@ impl Serialize for RetrieveReport {
         map.serialize_entry("dims_dropped", dims_dropped)?;
         let (index, top) = (&self.index, plan.top);
         let options = json!({
-            "index": index, "top": top, "gap": gap, "iou": ious, "limit": limit, "seed": seed, "plan": plan
+            "index": index, "top": top, "gap": gap, "iou": ious, "limit": limit, "seed": seed, "absent": absent, "plan": plan
         });
         map.serialize_entry("options", &options)?;
         map.serialize_entry("machine", &self.machine)?;
@@ -362,6 +401,9 @@ impl Serialize for RetrieveReport {
         map.serialize_entry("metrics", &self.metrics)?;
         map.serialize_entry("slices", &self.slices)?;
         map.serialize_entry("timing_ms", &self.timing)?;
+        map.serialize_entry("calibration", &self.calibration)?;
+        map.serialize_entry("absent", &self.absent)?;
+        map.serialize_entry("variants", &self.variants)?;
         map.serialize_entry("per_query", &self.per_query)?;
         map.end()
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{EvalError, LabelledBox, LabelledImage, LabelledSet, Place};
 use crate::collection::{Collection, bytes_of_path};
+use crate::query::Scope;
 use crate::storage::StorageError;
 
 /// What is right in a collection. Its images are called by their places in order of their paths.
@@ -13,6 +14,8 @@ pub(super) struct GroundTruth<'a> {
     gallery: &'a LabelledSet,
     by_path: HashMap<Vec<u8>, usize>,
     by_content: HashMap<[u8; 32], Vec<usize>>,
+    /// Segment and row of each image of the collection.
+    rows: Vec<(usize, usize)>,
     /// The collection's image for each labelled one.
     tied: Vec<usize>,
     /// Images that nobody labelled, and that hold the same as a labelled one.
@@ -47,6 +50,7 @@ impl<'a> GroundTruth<'a> {
             gallery,
             by_path: by_path.collect(),
             by_content,
+            rows: listing.iter().map(|placed| (placed.segment, placed.image.index)).collect(),
             tied: Vec::with_capacity(gallery.images.len()),
             copies: HashSet::new(),
             of_instance: HashMap::new(),
@@ -108,6 +112,18 @@ impl<'a> GroundTruth<'a> {
     /// The place of an image of the collection.
     pub fn place(&self, path: &[u8]) -> Option<usize> {
         self.by_path.get(path).copied()
+    }
+
+    /// Every image but those of `hidden`.
+    pub fn scope_without(&self, hidden: &HashSet<usize>) -> Scope {
+        let mut segments: Vec<Vec<bool>> = Vec::new();
+        for (place, &(segment, row)) in self.rows.iter().enumerate() {
+            segments.resize(segments.len().max(segment + 1), Vec::new());
+            let images = &mut segments[segment];
+            images.resize(images.len().max(row + 1), false);
+            images[row] = !hidden.contains(&place);
+        }
+        Scope::of(segments)
     }
 
     /// What is right for `asked`, a box of `image`, whose file has the BLAKE3 `content`.

@@ -63,7 +63,8 @@ impl Candidate<'_, '_> {
         (0..best.len()).filter(|&at| before(at) < each).map(|at| best[at]).collect()
     }
 
-    fn strength(&self) -> f32 {
+    /// What the look that finds most finds.
+    pub fn strength(&self) -> f32 {
         self.maxsim.iter().copied().fold(0.0, f32::max)
     }
 }
@@ -104,7 +105,11 @@ impl<'s, 'a> Candidates<'s, 'a> {
                 let foreign = found.into_iter().filter(|found| Some(found.stretch.image) != seen_in);
                 foreign.for_each(|found| self.add(self.looks.len(), token, &found));
             }
-            self.looks.push(Look { tokens, seen_in, weights: weights(&background), background });
+            let weights = match plan.weighted {
+                true => weights(&background),
+                false => vec![1.0 / tokens.len() as f32; tokens.len()],
+            };
+            self.looks.push(Look { tokens, seen_in, weights, background });
         }
         for candidate in &mut self.found {
             candidate.found.resize(self.looks.len(), Vec::new());

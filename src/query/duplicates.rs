@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::execute::Found;
+use super::found::Found;
 use crate::core::Grid;
 use crate::index::Vectors;
 

@@ -36,6 +36,16 @@ pub struct Plan {
     /// Whether it is looked for on its sides and upside down as well.
     #[serde(default)]
     pub turned: bool,
+    /// Whether a token counts less that matches everywhere.
+    #[serde(default = "yes")]
+    pub weighted: bool,
+    /// Whether hits have places. Without, images are ranked by what each token finds anywhere in them (MaxSim), and boxes are whole
+    /// images.
+    #[serde(default = "yes")]
+    pub placed: bool,
+    /// Whether places are refined by least squares.
+    #[serde(default = "yes")]
+    pub refined: bool,
     /// Boxes in one image at most.
     pub boxes_per_image: usize,
     /// Matches listed with a hit at most.
@@ -55,6 +65,40 @@ pub struct Plan {
     pub time_budget_ms: Option<u64>,
 }
 
+fn yes() -> bool {
+    true
+}
+
+/// A stage that a plan can do without.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage {
+    /// What it is called.
+    pub name: &'static str,
+    /// Takes it out of a plan.
+    pub omit: fn(&mut Plan),
+}
+
+/// Every stage that a plan can do without.
+pub const STAGES: [Stage; 8] = [
+    Stage { name: "graphs", omit: |plan| plan.exact = true },
+    Stage { name: "expansion", omit: |plan| plan.expansions = 0 },
+    Stage { name: "sizes", omit: |plan| plan.sizes.clear() },
+    Stage { name: "scales", omit: |plan| plan.scales = vec![1.0] },
+    Stage { name: "turns", omit: |plan| plan.rotations = vec![0.0] },
+    Stage { name: "weights", omit: |plan| plan.weighted = false },
+    Stage { name: "refinement", omit: |plan| plan.refined = false },
+    Stage { name: "places", omit: |plan| plan.placed = false },
+];
+
+impl Plan {
+    /// The plan without a stage.
+    pub fn without(&self, stage: &Stage) -> Self {
+        let mut plan = self.clone();
+        (stage.omit)(&mut plan);
+        plan
+    }
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
@@ -71,6 +115,9 @@ impl Default for Plan {
             min_probability: 0.0,
             mirrored: false,
             turned: false,
+            weighted: true,
+            placed: true,
+            refined: true,
             boxes_per_image: 3,
             matches: 32,
             // Steps of a third of an octave: neighbours differ by less than the tolerance of the geometry stage. What is

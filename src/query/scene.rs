@@ -167,10 +167,11 @@ impl<'s> Scene<'s> {
     /// A proposal, judged by all patches where tokens are expected, and refined: least squares over the matches where they are
     /// expected, weighted by how far they stand out, repeated while it helps. The similarity transform keeps its aspect: coarse
     /// grids do not carry more.
-    pub fn settled(&self, proposal: &Judged) -> Judged {
+    pub fn settled(&self, proposal: &Judged, plan: &Plan) -> Judged {
         let view = proposal.view;
         let mut settled = self.looked_at(view, proposal.placement);
-        for _ in 0..REFINEMENTS {
+        let refinements = if plan.refined { REFINEMENTS } else { 0 };
+        for _ in 0..refinements {
             let Some(placement) = Placement::fit(&self.pairs(&settled)) else { break };
             let growth = placement.scale() / settled.placement.scale();
             if !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&growth) {

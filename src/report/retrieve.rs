@@ -8,7 +8,9 @@ use maud::{Markup, html};
 use super::figure::{jpeg, rectangle, view_box};
 use super::page::Page;
 use crate::core::Bbox;
-use crate::eval::{JudgedHit, Mean, QueryReport, RetrieveReport, Slice};
+use crate::eval::{
+    Absent, Calibration, JudgedHit, Mean, QueryReport, RetrieveReport, Slice, VARIANT_FIGURES,
+};
 use crate::picture::Picture;
 
 const STYLE: &str = concat!(
@@ -67,6 +69,8 @@ pub fn retrieve_page(input: &RetrievePage<'_>) -> String {
                 (facts(report))
                 section { h2 { "All queries" } (figures(report)) }
                 @if !report.slices.is_empty() { section { h2 { "By what is to be found" } (slices(&report.slices)) } }
+                @if !report.variants.is_empty() { section { h2 { "Without a stage of the plan" } (variants(report)) } }
+                @if let Some(said) = &report.calibration { section { h2 { "Probabilities" } (probabilities(said, report.absent.as_ref())) } }
                 section { h2 { "Milliseconds a query" } (times(report)) }
                 (gallery("Best answers", &ranked[..shown], input))
                 (gallery("Worst answers", &ranked[ranked.len() - worst..], input))
@@ -119,6 +123,62 @@ fn figures(report: &RetrieveReport) -> Markup {
             }
         }
     }
+}
+
+/// The whole plan beside the plan without each stage that was left out.
+fn variants(report: &RetrieveReport) -> Markup {
+    let whole = ("nothing", &report.metrics, &report.timing);
+    let variants = report.variants.iter().map(|variant| (variant.without, &variant.metrics, &variant.timing));
+    html! {
+        div.wide {
+            table {
+                thead { tr { th { "without" } @for name in VARIANT_FIGURES { th { (name) } } th { "search p50 ms" } th { "rerank p50 ms" } } }
+                tbody {
+                    @for (without, metrics, timing) in std::iter::once(whole).chain(variants) {
+                        tr {
+                            td { (without) }
+                            @for name in VARIANT_FIGURES {
+                                td { @if let Some(mean) = metrics.named(name) { (format!("{:.3}", mean.value)) } }
+                            }
+                            td { (format!("{:.1}", timing.search.p50)) } td { (format!("{:.1}", timing.rerank.p50)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was said of the first hits beside what they are, and what is found that is not there.
+fn probabilities(said: &Calibration, absent: Option<&Absent>) -> Markup {
+    html! {
+        p { "Of " (said.hits) " first hits: expected calibration error " (format!("{:.3}", said.ece)) ", Brier score " (format!("{:.3}", said.brier)) "." }
+        @if let Some(absent) = absent {
+            p {
+                "With everything hidden that is right, " (percent(&absent.found)) " of " (absent.queries)
+                " queries have a first hit of 0.5 or more, and with it " (percent(&absent.found_present))
+                ". One in a hundred passes " (format!("{:.3}", absent.one_percent)) ", as "
+                (percent(&absent.right_above)) " of the right hits do."
+            }
+        }
+        div.wide {
+            table {
+                thead { tr { th { "probability" } th { "hits" } th { "mean" } th { "right" } } }
+                tbody {
+                    @for bin in &said.bins {
+                        tr {
+                            td { (format!("{:.1} to {:.1}", bin.from, bin.to)) } td { (bin.hits) }
+                            td { (format!("{:.2}", bin.probability)) } td { (format!("{:.2}", bin.right)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn percent(share: &Mean) -> String {
+    format!("{:.1} %", 100.0 * share.value)
 }
 
 fn interval(mean: &Mean) -> String {

@@ -160,6 +160,8 @@ fn the_figures_are_those_of_the_hits_and_the_objects_are_found() {
     assert_eq!(
         keys(&report),
         [
+            "absent",
+            "calibration",
             "ci95_resamples",
             "collection",
             "created_by",
@@ -174,7 +176,8 @@ fn the_figures_are_those_of_the_hits_and_the_objects_are_found() {
             "protocol",
             "queries",
             "slices",
-            "timing_ms"
+            "timing_ms",
+            "variants"
         ]
     );
     assert_eq!(
@@ -273,6 +276,40 @@ fn the_figures_are_those_of_the_hits_and_the_objects_are_found() {
     let table = set.retrieve(&["--threads", "1"]).done().stdout;
     let line = format!("map.rectangular      {:>6.3}", value(&report, "map.rectangular"));
     assert!(table.contains(&line) && table.contains("3 asked, 1 with nothing to find, of 4"), "{table}");
+}
+
+#[test]
+fn stages_are_left_out_and_what_is_not_there_is_asked_for() {
+    let set = Set::new();
+    let report = set.retrieve(&["--json", "--without", "all", "--absent", "--html", "f.html"]).done().json();
+    let variants = report["variants"].as_array().unwrap();
+    let names: Vec<&str> = variants.iter().map(|variant| variant["without"].as_str().unwrap()).collect();
+    let stages = ["graphs", "expansion", "sizes", "scales", "turns", "weights", "refinement", "places"];
+    assert_eq!(names, stages);
+    let figure = |name: &str| value(&variants[names.iter().position(|one| *one == name).unwrap()], "miou");
+    // So few images are looked at whole anyway, and boxes come from places.
+    assert!((figure("graphs") - value(&report, "miou")).abs() < 0.1, "{}", figure("graphs"));
+    assert!(figure("places") < 0.5 * value(&report, "miou"), "{}", figure("places"));
+    let absent = &report["absent"];
+    // Those with something to find, and the one without.
+    assert_eq!(
+        (&absent["queries"], &report["variants"][7]["metrics"]["miou"]["queries"]),
+        (&4.into(), &3.into())
+    );
+    let found = |side: &str| absent[side]["value"].as_f64().unwrap();
+    assert!(found("found_present") > found("found"), "{absent}");
+    let calibration = &report["calibration"];
+    let held: u64 =
+        calibration["bins"].as_array().unwrap().iter().map(|bin| bin["hits"].as_u64().unwrap()).sum();
+    assert_eq!(calibration["hits"], held);
+    assert!((0.0..0.5).contains(&calibration["ece"].as_f64().unwrap()), "{calibration}");
+    let page = std::fs::read_to_string(set.work.at("f.html")).unwrap();
+    assert!(page.contains("Without a stage of the plan") && page.contains("expected calibration error"));
+    let table = set.retrieve(&["--without", "expansion,graphs", "--absent"]).done().stdout;
+    for line in ["\nwithout ", "\nexpansion ", "\ngraphs ", "\nprobability ", "\nnot there "] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    set.retrieve(&["--without", "luck"]).refused(2, &["luck", "expansion"]);
 }
 
 #[test]

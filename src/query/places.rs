@@ -1,0 +1,159 @@
+//! Where an image shows the object: places that its matches propose, looked at by every look, and those that are found with
+//! confidence as further looks.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::candidates::{Candidate, Candidates, Look};
+use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, seen_at};
+use super::found::{Found, Scored, under_all_names};
+use super::placement::{FUSION, Placement, fused};
+use super::scene::{Judged, Scene, agreed, sized};
+use super::suppress::{keep_best, same_place};
+use super::{Plan, QueryTokens};
+use crate::core::{Bbox, StageScores};
+
+/// Looks at each box that propose places in an image, those that found most in it; all judge them.
+const LOOKS_PLACED: usize = 2;
+/// A further box in the same image must score at least this share of the image's best.
+const FURTHER_BOX_SHARE: f32 = 0.8;
+/// Images that are proposed before anything else is looked for.
+const FIRST_PROPOSED: usize = 128;
+/// Of them, those that are looked at for each place that will be looked for.
+const FIRST_LOOKED_AT: usize = 4;
+
+/// How places are found.
+pub(super) struct Places<'p> {
+    pub plan: &'p Plan,
+    /// When no further image is looked at.
+    pub deadline: Option<Instant>,
+}
+
+/// An image with the places that its matches vote for, by the looks that found most in it.
+pub(super) struct Proposed<'s, 'a> {
+    candidate: &'s Candidate<'s, 'a>,
+    /// The number of a look, and what it proposes.
+    places: Vec<(usize, Vec<Judged>)>,
+    /// What the best proposal scores.
+    score: f32,
+}
+
+/// Where one look finds the object.
+struct Placed<'s> {
+    scene: &'s Scene<'s>,
+    placement: Placement,
+    scores: StageScores,
+    /// Its box, as far as it is inside the image.
+    visible: Bbox,
+}
+
+impl Placed<'_> {
+    fn score(&self) -> f32 {
+        fused(&self.scores)
+    }
+
+    /// By which places of an image are compared.
+    fn worth(&self) -> f32 {
+        sized(self.score(), self.placement.scale())
+    }
+}
+
+impl Places<'_> {
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
+    }
+
+    /// The best `kept` of the `asked` images that most was found in.
+    pub fn proposed<'s, 'a>(
+        &self,
+        candidates: &'s Candidates<'s, 'a>,
+        asked: usize,
+        kept: usize,
+    ) -> Vec<Proposed<'s, 'a>> {
+        let propose = |candidate: &'s Candidate<'s, 'a>| {
+            let scene = |look| Scene::new(candidate, &candidates.looks, look);
+            let looks = candidate.looks(&candidates.looks, LOOKS_PLACED).into_iter();
+            let places: Vec<(usize, Vec<Judged>)> =
+                looks.map(|look| (look, scene(look).proposals(self.plan))).collect();
+            let score = |(look, places): &(usize, Vec<Judged>)| {
+                Some(places.first()?.score() + FUSION.maxsim * candidate.maxsim[*look])
+            };
+            let score = places.iter().filter_map(score).fold(0.0, f32::max);
+            Proposed { candidate, places, score }
+        };
+        let mut proposed: Vec<Proposed<'_, '_>> =
+            candidates.best(asked).into_par_iter().map(propose).collect();
+        // A stable sort: equal ones stay in order of what was found.
+        proposed.sort_by(|a, b| b.score.total_cmp(&a.score));
+        proposed.truncate(kept);
+        proposed
+    }
+
+    /// The places of an image that are proposed, as all looks judge them, best first.
+    fn placed<'s>(&self, proposed: &Proposed<'_, '_>, scenes: &'s [Scene<'s>]) -> Vec<Placed<'s>> {
+        let mut placed: Vec<Placed<'_>> = Vec::new();
+        for (look, places) in &proposed.places {
+            let scene = &scenes[*look];
+            for placement in places.iter().map(|proposal| scene.settled(proposal, self.plan).placement) {
+                if let Some(visible) = scene.visible(&placement) {
+                    let scores = agreed(scenes, scene, proposed.candidate.place, &placement);
+                    placed.push(Placed { scene, scores, placement, visible });
+                }
+            }
+        }
+        placed.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
+        placed
+    }
+
+    /// What is found with confidence among the images that most was found in, as further looks; with the images that they are
+    /// seen in.
+    pub fn expansions(&self, candidates: &Candidates<'_, '_>) -> Vec<(QueryTokens, Option<usize>)> {
+        let plan = self.plan;
+        let proposed = self.proposed(candidates, FIRST_PROPOSED, FIRST_LOOKED_AT * plan.expansions);
+        let best = |proposed: &Proposed<'_, '_>| {
+            let candidate = proposed.candidate;
+            let scenes = scenes(candidate, &candidates.looks);
+            let placed = self.placed(proposed, &scenes).into_iter().next()?;
+            let seen = seen_at(candidate, placed.scene.tokens(), &placed.placement, plan.tokens)?;
+            Some((placed.score(), seen, Some(candidate.place)))
+        };
+        let mut found: Vec<_> = proposed.par_iter().filter_map(best).collect();
+        found.retain(|(score, ..)| *score <= MOST_SCORE);
+        found.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let least = found.first().map_or(0.0, |(score, ..)| LEAST_SHARE * score).max(LEAST_SCORE);
+        found.retain(|(score, ..)| *score >= least);
+        found.truncate(plan.expansions);
+        found.into_iter().map(|(_, seen, place)| (seen, place)).collect()
+    }
+
+    /// The object's places in one image, under each of the names that it has in scope.
+    pub fn found<'a>(&self, proposed: &Proposed<'_, 'a>, looks: &[Look]) -> Vec<Found<'a>> {
+        let candidate = proposed.candidate;
+        let scenes = scenes(candidate, looks);
+        let placed = self.placed(proposed, &scenes);
+        let placed = keep_best(placed, self.plan.boxes_per_image, |placed| placed.visible, same_place);
+        let image = candidate.stored.shown[0].image;
+        let (Some(best), Some(view)) = (placed.first().map(Placed::score), image.views().next()) else {
+            return Vec::new();
+        };
+        let place = |placed: &Placed<'_>| {
+            let matches = placed.scene.matches(&placed.placement, self.plan.matches);
+            let scored =
+                Scored { bbox: placed.visible, score: placed.score(), scores: placed.scores, matches };
+            Found::of(candidate, view.grid, scored, proposed.places[0].0)
+        };
+        let places: Vec<Found<'a>> = placed
+            .iter()
+            .enumerate()
+            .filter(|(at, placed)| *at == 0 || placed.score() >= FURTHER_BOX_SHARE * best)
+            .map(|(_, placed)| place(placed))
+            .collect();
+        under_all_names(candidate, &places)
+    }
+}
+
+/// An image as each look sees it.
+fn scenes<'s>(candidate: &'s Candidate<'_, '_>, looks: &'s [Look]) -> Vec<Scene<'s>> {
+    (0..looks.len()).map(|look| Scene::new(candidate, looks, look)).collect()
+}
