@@ -206,7 +206,7 @@ fn slices(slices: &[Slice]) -> Markup {
                         tr {
                             td { (slice.by) " " (slice.bin()) } td { (slice.queries) } td { (slice.boxes) }
                             @for name in SLICE_FIGURES {
-                                td { @if let Some(mean) = slice.metrics.named(name) { (format!("{:.3}", mean.value)) " (" (interval(mean)) ")" } }
+                                td { @if let Some(mean) = slice.metrics.named(name) { (format!("{:.3}", mean.value)) div.hint { (interval(mean)) } } }
                             }
                         }
                     }
