@@ -1,19 +1,20 @@
-//! The answer of one query as a page: the crop, the ranked pictures with boxes, heat-maps and matches drawn, scores,
-//! timings, and the command that asked.
+//! The answer of one query as a page: the crop, the ranked pictures with boxes, heat-maps and matches drawn, each beside the
+//! crop, probabilities, scores, timings, and the command that asked.
 
 use maud::{Markup, html};
 
-use super::figure::{data_uri, jpeg, px, rectangle, shown, view_box};
+use super::figure::{coloured, data_uri, jpeg, px, rectangle, shown, view_box};
 use super::heat::{self, Range};
 use super::page::Page;
+use super::side_by_side::Crop;
 use crate::core::{Bbox, Hit, Match};
 use crate::picture::Picture;
 use crate::query::{Answer, Evidence};
 
 /// Long side of a picture on the page, in pixels.
 const SHOWN_PX: u32 = 640;
-/// Matches drawn for one hit.
-const MATCHES_DRAWN: usize = 12;
+/// What is less likely the object is called so.
+const LIKELY: f32 = 0.5;
 const STYLE: &str = concat!(include_str!("page.css"), include_str!("figure.css"), include_str!("answer.css"));
 const SCRIPT: &str = include_str!("answer.js");
 
@@ -41,6 +42,8 @@ pub struct PageInput<'a> {
 pub fn answer_page(input: &PageInput<'_>) -> String {
     let answer = input.answer;
     let range = Range::of(&answer.evidence);
+    let boxes = boxes(answer);
+    let crop = Crop::of(input.query_picture, boxes, &answer.hits);
     let page = Page {
         title: &answer.query.image,
         style: STYLE,
@@ -52,9 +55,10 @@ pub fn answer_page(input: &PageInput<'_>) -> String {
                 (facts(input))
             }
             (controls(range))
+            @if !answer.hits.is_empty() { (crop.symbol(input.query_picture, boxes)) }
             main {
                 @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
-                    (card(hit, evidence, range, input))
+                    (card(hit, evidence, range, &crop, input))
                 }
                 @if answer.hits.is_empty() { p { (nothing_found(answer)) } }
             }
@@ -65,18 +69,27 @@ pub fn answer_page(input: &PageInput<'_>) -> String {
     page.into_html()
 }
 
+/// All boxes that were asked for.
+fn boxes(answer: &Answer) -> &[Bbox] {
+    let query = &answer.query;
+    if query.boxes.is_empty() { std::slice::from_ref(&query.bbox) } else { &query.boxes }
+}
+
 fn nothing_found(answer: &Answer) -> &'static str {
     match (answer.searched_images, &answer.plan.filter) {
         _ if answer.is_cut => "Nothing was found before the time budget ended.",
         (0, None) => "Nothing was found: there was no image to search.",
         (0, Some(_)) => "Nothing was found: there was no image to search that meets the condition.",
+        _ if answer.plan.min_probability > 0.0 => {
+            "Not in this collection: no image is likely enough to show the object."
+        }
         _ => "Nothing was found: no image holds a patch like those of the box.",
     }
 }
 
 fn query_figure(input: &PageInput<'_>) -> Markup {
     let query = &input.answer.query;
-    let boxes = if query.boxes.is_empty() { std::slice::from_ref(&query.bbox) } else { &query.boxes };
+    let boxes = boxes(input.answer);
     let picture = input.query_picture;
     html! {
         figure {
@@ -98,7 +111,7 @@ fn query_figure(input: &PageInput<'_>) -> Markup {
 }
 
 fn facts(input: &PageInput<'_>) -> Markup {
-    let time = &input.answer.timing_ms;
+    let Answer { query, plan, timing_ms: time, .. } = input.answer;
     let stages = [
         ("decode", time.decode),
         ("model and embedding", time.embed),
@@ -110,10 +123,17 @@ fn facts(input: &PageInput<'_>) -> Markup {
             dt { "Model" } dd { (input.model) }
             dt { "Preparation" } dd { (input.preparation) }
             dt { "Index" } dd { (input.answer.index()) }
+            dt { "Searched" } dd { (counted(input.answer.searched_images, "image")) }
+            dt { "Looked for as well" } dd { (counted(query.expanded, "place")) }
+            dt { "Budgets" } dd { (plan.neighbours) " neighbours, " @if !plan.exact { "ef " (plan.ef) ", " } (plan.candidates) " candidates" }
             @for (name, ms) in stages { dt { (name) } dd { (format!("{ms:.0} ms")) } }
             dt { "total" } dd { (format!("{:.0} ms", time.total)) }
         }
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn controls(range: Range) -> Markup {
@@ -129,54 +149,76 @@ fn controls(range: Range) -> Markup {
     }
 }
 
-fn card(hit: &Hit, evidence: &Evidence, range: Range, input: &PageInput<'_>) -> Markup {
+fn card(hit: &Hit, evidence: &Evidence, range: Range, crop: &Crop, input: &PageInput<'_>) -> Markup {
     let scores =
         [("vote", hit.scores.vote), ("maxsim", hit.scores.maxsim), ("geometry", hit.scores.geometry)];
+    let likely = likelihood(hit.probability);
+    let picture = (input.picture_of)(evidence);
     html! {
-        article.hit tabindex="0" data-hit=(hit.rank) aria-label={ "Rank " (hit.rank) ": " (hit.image) } {
-            figure {
-                @match (input.picture_of)(evidence) {
-                    Ok(picture) => div.stage {
-                        img src=(jpeg(&picture, SHOWN_PX)) alt=(hit.image);
-                        @if let Some(heat) = heat::picture(evidence, range) {
-                            img.heat src=(data_uri("png", &heat.to_png())) alt="";
-                        }
-                        svg viewBox=(view_box(&picture)) aria-hidden="true" {
-                            g.marks { (marks(&hit.matches, |found| found.patch_box)) }
-                            (rectangle(&hit.bbox, "box"))
-                        }
-                    },
-                    Err(reason) => p.gone { "The picture cannot be shown: " (reason) },
+        article.hit tabindex="0" data-hit=(hit.rank) aria-label={ "Rank " (hit.rank) ": " (hit.image) ", " (likely) } {
+            div.told {
+                figure {
+                    @match &picture {
+                        Ok(picture) => div.stage {
+                            img src=(jpeg(picture, SHOWN_PX)) alt=(hit.image);
+                            @if let Some(heat) = heat::picture(evidence, range) {
+                                img.heat src=(data_uri("png", &heat.to_png())) alt="";
+                            }
+                            svg viewBox=(view_box(picture)) aria-hidden="true" {
+                                g.marks { (marks(&hit.matches, |found| found.patch_box)) }
+                                (rectangle(&hit.bbox, "box"))
+                            }
+                        },
+                        Err(reason) => p.gone { "The picture cannot be shown: " (reason) },
+                    }
+                    figcaption { b { (hit.rank) ". " } (hit.image) span.score { "score " (format!("{:.3}", hit.score)) } }
                 }
-                figcaption { b { (hit.rank) ". " } (hit.image) span.score { (format!("{:.3}", hit.score)) } }
-            }
-            p.detail { "box " (shown(&hit.bbox)) }
-            @if !hit.metadata.is_empty() {
-                p.detail { @for (name, value) in &hit.metadata { (name) ": " (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) "  " } }
-            }
-            @if !hit.duplicates.is_empty() {
-                details.alike {
-                    summary { "+" (hit.duplicates.len()) " alike" }
-                    ul { @for image in &hit.duplicates { li { (image) } } }
+                p.likely.unlikely[hit.probability < LIKELY] { (likely) }
+                p.detail { "box " (shown(&hit.bbox)) }
+                @if !hit.metadata.is_empty() {
+                    p.detail { @for (name, value) in &hit.metadata { (name) ": " (value.as_str().map_or_else(|| value.to_string(), str::to_owned)) "  " } }
+                }
+                @if !hit.duplicates.is_empty() {
+                    details.alike {
+                        summary { "+" (hit.duplicates.len()) " alike" }
+                        ul { @for image in &hit.duplicates { li { (image) } } }
+                    }
+                }
+                ul.stages {
+                    @for (name, score) in scores {
+                        li { span { (name) } meter min="0" max="1" value=(format!("{:.3}", score.max(0.0))) {} (format!("{score:.2}")) }
+                    }
                 }
             }
-            ul.stages {
-                @for (name, score) in scores {
-                    li { span { (name) } meter min="0" max="1" value=(format!("{:.3}", score.max(0.0))) {} (format!("{score:.2}")) }
+            @if let Ok(picture) = &picture {
+                @if !hit.matches.is_empty() {
+                    details.sides open[hit.rank == 1] {
+                        summary { "Matches side by side" }
+                        (crop.beside(hit, picture))
+                    }
                 }
             }
         }
     }
 }
 
+/// A probability in words: it is never certain.
+fn likelihood(probability: f32) -> String {
+    let percent = match probability {
+        low if low < 0.01 => "under 1 %".to_owned(),
+        high if high > 0.99 => "over 99 %".to_owned(),
+        other => format!("{:.0} %", 100.0 * other),
+    };
+    let doubt = if probability < LIKELY { ": probably another object" } else { "" };
+    format!("probability {percent}{doubt}")
+}
+
 /// Patches of the strongest matches; the same match has the same colour on both sides.
 fn marks(matches: &[Match], side: fn(&Match) -> Bbox) -> Markup {
-    let drawn = matches.len().min(MATCHES_DRAWN);
     html! {
-        @for (at, found) in matches.iter().take(drawn).enumerate() {
+        @for (colour, found) in coloured(matches) {
             @let bbox = side(found);
-            rect.match x=(px(bbox.x)) y=(px(bbox.y)) width=(px(bbox.w)) height=(px(bbox.h))
-                style=(format!("--hue:{}", at * 360 / drawn)) {}
+            rect.match x=(px(bbox.x)) y=(px(bbox.y)) width=(px(bbox.w)) height=(px(bbox.h)) style=(colour) {}
         }
     }
 }
@@ -261,7 +303,68 @@ mod tests {
     fn nothing_is_fetched_from_elsewhere() {
         let text = page(&answer("a.jpg"), &|_| Ok(Picture { width: 700, height: 1, rgb: vec![9; 2100] }));
         assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("url("), "{text}");
-        assert_eq!(text.matches("data:image/jpeg").count(), 2);
         assert_eq!(text.matches("data:image/png").count(), 1);
+    }
+
+    #[test]
+    fn the_crop_stands_in_the_page_once_and_beside_every_hit_whose_picture_there_is() {
+        let mut answer = answer("a.jpg");
+        for rank in 2..=4 {
+            answer.hits.push(Hit { rank, ..answer.hits[0].clone() });
+            answer.evidence.push(answer.evidence[0].clone());
+        }
+        answer.hits[3].matches.clear();
+        answer.evidence[2].path = b"gone".to_vec();
+        let text = page(&answer, &|evidence| match evidence.path.as_slice() {
+            b"gone" => Err(String::new()),
+            _ => Ok(Picture { width: 700, height: 1, rgb: vec![9; 2100] }),
+        });
+        // The query and its crop; three pictures, two of them beside the crop.
+        assert_eq!(text.matches("data:image/jpeg").count(), 2 + 3 + 2);
+        assert_eq!((text.matches("<symbol").count(), text.matches("href=\"#crop\"").count()), (1, 2));
+        assert_eq!(
+            (text.matches("<details").count(), text.matches("<details class=\"sides\" open>").count()),
+            (2, 1)
+        );
+    }
+
+    #[test]
+    fn a_probability_is_never_certain_and_what_is_unlikely_is_said_to_be() {
+        for (probability, words) in [
+            (1.0, "probability over 99 %"),
+            (0.93, "probability 93 %"),
+            (0.5, "probability 50 %"),
+            (0.11, "probability 11 %: probably another object"),
+            (0.0, "probability under 1 %: probably another object"),
+        ] {
+            assert_eq!(likelihood(probability), words);
+            let mut answer = answer("a.jpg");
+            answer.hits[0].probability = probability;
+            let text = page(&answer, &|_| Err(String::new()));
+            assert!(text.contains(&format!("aria-label=\"Rank 1: a.jpg, {words}\"")), "{text}");
+            assert_eq!(text.contains("class=\"likely unlikely\""), probability < 0.5, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_found_says_why() {
+        let mut answer = answer("a.jpg");
+        answer.hits.clear();
+        let said = |answer: &Answer| page(answer, &|_| Err(String::new()));
+        assert!(said(&answer).contains("no image holds a patch") && !said(&answer).contains("<symbol"));
+        answer.plan.min_probability = 0.5;
+        assert!(said(&answer).contains("Not in this collection"));
+    }
+
+    #[test]
+    fn facts_say_how_much_was_looked_at() {
+        let mut answer = answer("a.jpg");
+        (answer.searched_images, answer.query.expanded) = (17, 1);
+        let text = page(&answer, &|_| Err(String::new()));
+        for fact in [">17 images<", ">1 place<", ">512 neighbours, ef 512, "] {
+            assert!(text.contains(fact), "{fact}: {text}");
+        }
+        answer.plan.exact = true;
+        assert!(!page(&answer, &|_| Err(String::new())).contains("ef 512"));
     }
 }

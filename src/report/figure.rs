@@ -4,10 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 
-use crate::core::Bbox;
+use crate::core::{Bbox, Match};
 use crate::picture::{Filter, Picture};
 
 const JPEG_QUALITY: u8 = 82;
+/// Matches drawn for one hit.
+const MATCHES_DRAWN: usize = 12;
 
 /// The outline of a box, of a class that the style has.
 pub(super) fn rectangle(bbox: &Bbox, class: &str) -> Markup {
@@ -20,7 +22,22 @@ pub(super) fn rectangle(bbox: &Bbox, class: &str) -> Markup {
 
 /// The picture's own coordinates, for what is drawn over it.
 pub(super) fn view_box(picture: &Picture) -> String {
-    format!("0 0 {} {}", picture.width, picture.height)
+    view_box_of(&Bbox::of_image(picture.width, picture.height))
+}
+
+/// The same for a part of it.
+pub(super) fn view_box_of(area: &Bbox) -> String {
+    format!("{} {} {} {}", area.x, area.y, area.w, area.h)
+}
+
+/// The matches that are drawn, strongest first, each with its colour as a style.
+pub(super) fn coloured(matches: &[Match]) -> impl Iterator<Item = (String, &Match)> {
+    let drawn = matches.len().min(MATCHES_DRAWN);
+    matches
+        .iter()
+        .take(drawn)
+        .enumerate()
+        .map(move |(at, found)| (format!("--hue:{}", at * 360 / drawn), found))
 }
 
 pub(super) fn px(value: f32) -> String {
@@ -38,9 +55,14 @@ pub(super) fn jpeg(picture: &Picture, long_px: u32) -> String {
     if long <= long_px {
         return data_uri("jpeg", &picture.to_jpeg(JPEG_QUALITY));
     }
-    let side = |px: u32| (f64::from(px) * f64::from(long_px) / f64::from(long)).round().max(1.0) as u32;
-    let whole = Bbox::of_image(picture.width, picture.height);
-    let small = picture.resize(whole, side(picture.width), side(picture.height), Filter::Bicubic);
+    jpeg_of_part(picture, Bbox::of_image(picture.width, picture.height), long_px)
+}
+
+/// A part of the picture, likewise.
+pub(super) fn jpeg_of_part(picture: &Picture, area: Bbox, long_px: u32) -> String {
+    let scale = (f64::from(long_px) / f64::from(area.w.max(area.h))).min(1.0);
+    let side = |px: f32| (f64::from(px) * scale).round().max(1.0) as u32;
+    let small = picture.resize(area, side(area.w), side(area.h), Filter::Bicubic);
     data_uri("jpeg", &small.to_jpeg(JPEG_QUALITY))
 }
 

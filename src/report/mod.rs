@@ -7,6 +7,7 @@ mod heat;
 mod page;
 mod plot;
 mod retrieve;
+mod side_by_side;
 
 pub use ann::{ann_page, ann_plot};
 pub use answer::{PageInput, answer_page};

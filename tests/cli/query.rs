@@ -265,9 +265,16 @@ fn a_page_stands_alone_and_names_the_images() {
     for elsewhere in ["http://", "https://", "url(", "src=\"/", "<link", "@import"] {
         assert!(!text.contains(elsewhere), "{elsewhere}");
     }
-    for named in ["motorcycle_left.png", "motorcycle_right.png", "data:image/"] {
+    for named in [
+        "motorcycle_left.png",
+        "motorcycle_right.png",
+        "data:image/",
+        "probability over 99 %",
+        "class=\"line\"",
+    ] {
         assert!(text.contains(named), "{named}");
     }
+    assert_eq!(text.matches("<symbol").count(), 1);
 }
 
 #[test]
