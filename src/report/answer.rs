@@ -54,8 +54,10 @@ pub fn answer_page(input: &PageInput<'_>) -> String {
                 (query_figure(input))
                 (facts(input))
             }
-            (controls(range))
-            @if !answer.hits.is_empty() { (crop.symbol(input.query_picture, boxes)) }
+            @if !answer.hits.is_empty() {
+                (controls(range))
+                (crop.symbol(input.query_picture, boxes))
+            }
             main {
                 @for (hit, evidence) in answer.hits.iter().zip(&answer.evidence) {
                     (card(hit, evidence, range, &crop, input))
@@ -88,7 +90,7 @@ fn nothing_found(answer: &Answer) -> &'static str {
 }
 
 fn query_figure(input: &PageInput<'_>) -> Markup {
-    let query = &input.answer.query;
+    let Answer { query, plan, .. } = input.answer;
     let boxes = boxes(input.answer);
     let picture = input.query_picture;
     html! {
@@ -104,14 +106,15 @@ fn query_figure(input: &PageInput<'_>) -> Markup {
             }
             figcaption {
                 @if boxes.len() == 1 { "Box " (shown(&query.bbox)) } @else { (boxes.len()) " boxes" }
-                ", " (query.tokens) " tokens, seen in " (query.scales.len()) @if query.scales.len() == 1 { " size" } @else { " sizes" }
+                ", " (query.tokens) " tokens, seen in " (counted(query.scales.len(), "size")) @if plan.mirrored || plan.turned { " and poses" }
             }
         }
     }
 }
 
 fn facts(input: &PageInput<'_>) -> Markup {
-    let Answer { query, plan, timing_ms: time, .. } = input.answer;
+    let Answer { query, plan, searched, timing_ms: time, .. } = input.answer;
+    let walks_graphs = searched.iter().any(|path| path.ef.is_some());
     let stages = [
         ("decode", time.decode),
         ("model and embedding", time.embed),
@@ -125,7 +128,7 @@ fn facts(input: &PageInput<'_>) -> Markup {
             dt { "Index" } dd { (input.answer.index()) }
             dt { "Searched" } dd { (counted(input.answer.searched_images, "image")) }
             dt { "Looked for as well" } dd { (counted(query.expanded, "place")) }
-            dt { "Budgets" } dd { (plan.neighbours) " neighbours, " @if !plan.exact { "ef " (plan.ef) ", " } (plan.candidates) " candidates" }
+            dt { "Budgets" } dd { (plan.neighbours) " neighbours, " @if walks_graphs { "ef " (plan.ef) ", " } (plan.candidates) " candidates" }
             @for (name, ms) in stages { dt { (name) } dd { (format!("{ms:.0} ms")) } }
             dt { "total" } dd { (format!("{:.0} ms", time.total)) }
         }
@@ -227,7 +230,7 @@ fn marks(matches: &[Match], side: fn(&Match) -> Bbox) -> Markup {
 mod tests {
     use super::*;
     use crate::core::{Grid, StageScores};
-    use crate::query::{Plan, QueryEcho, TimingMs};
+    use crate::query::{Plan, QueryEcho, SearchPath, TimingMs};
 
     fn answer(image: &str) -> Answer {
         let bbox = Bbox::new(1.0, 2.0, 3.0, 4.0);
@@ -360,11 +363,14 @@ mod tests {
     fn facts_say_how_much_was_looked_at() {
         let mut answer = answer("a.jpg");
         (answer.searched_images, answer.query.expanded) = (17, 1);
+        let index = "hnsw".to_owned();
+        let ef = Some(512);
+        answer.searched = vec![SearchPath { index, vectors: 9, ef, recall_at_10: None, reason: None }];
         let text = page(&answer, &|_| Err(String::new()));
-        for fact in [">17 images<", ">1 place<", ">512 neighbours, ef 512, "] {
+        for fact in [">17 images<", ">1 place<", ">512 neighbours, ef 512, 200 candidates<"] {
             assert!(text.contains(fact), "{fact}: {text}");
         }
-        answer.plan.exact = true;
-        assert!(!page(&answer, &|_| Err(String::new())).contains("ef 512"));
+        answer.searched[0].ef = None;
+        assert!(page(&answer, &|_| Err(String::new())).contains(">512 neighbours, 200 candidates<"));
     }
 }
