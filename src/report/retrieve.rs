@@ -93,7 +93,7 @@ fn facts(report: &RetrieveReport) -> Markup {
         dl {
             dt { "gallery" } dd { (data.images) " images, " (data.boxes) " boxes of " (data.instances) " instances, " (data.distractors) " images beside them; " code { (digest(&data.gallery_digest)) } }
             dt { "queries" } dd { (data.queries) ": " (report.per_query.len()) " asked, " (report.left_out.len()) " with nothing to find, of " (data.query_boxes) "; " code { (digest(&data.queries_digest)) } }
-            dt { "hits" } dd { "the first " (options.plan.top) ", " (report.index) " index; frames less than " (options.gap) " from the query's do not count" }
+            dt { "hits" } dd { "the first " (options.plan.top) ", " (report.index) " index" @if options.gap > 0 { "; frames less than " (options.gap) " from the query's do not count" } }
             dt { "collection" } dd { (collection.path) ", commit " (collection.commit) ", " (collection.images) " images of " (collection.long_side_px) " px, " (collection.vectors) "; " code { (digest(&collection.digest)) } }
             dt { "model" } dd { (model.name) ", " (model.output) "; " code { (digest(&model.digest)) } }
             dt { "preparation" } dd { (model.preparation) ", " (model.similarity) "; " code { (digest(&model.preparation_digest)) } }
