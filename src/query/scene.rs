@@ -6,12 +6,14 @@ use std::cell::RefCell;
 use super::candidates::{Candidate, FoundPatch, Look};
 use super::placement::{FUSION, Pair, Placement, fused};
 use super::suppress::keep_best;
-use super::votes::Votes;
+use super::votes::{Peak, Votes};
 use super::{Plan, QueryTokens};
 use crate::core::{Bbox, Match, StageScores};
 use crate::index::{Vectors, similarities};
 use crate::segment::{ImageView, PatchView, Segment};
 
+/// Peaks of the votes, over all scales and turns, that are judged.
+const MOST_PEAKS: usize = 40;
 /// Proposed places of an image that are looked at.
 const PROPOSALS: usize = 3;
 /// Proposed boxes that overlap more than this (intersection over union) are one.
@@ -139,7 +141,7 @@ impl<'s> Scene<'s> {
 
     /// The places that matches vote for, judged by the matches alone: those that are worth most, best first.
     pub fn proposals(&self, plan: &Plan) -> Vec<Judged> {
-        let mut proposed: Vec<Judged> = Vec::new();
+        let mut peaks: Vec<(f32, usize, Placement)> = Vec::new();
         for (view, patches) in self.views.iter().enumerate() {
             let (w, h) = patches.grid.patch_size();
             let same = (w + h) / 2.0 / self.tokens().patch_px();
@@ -150,13 +152,16 @@ impl<'s> Scene<'s> {
                 for degrees in &plan.rotations {
                     let (sin, cos) = degrees.to_radians().sin_cos();
                     let (a, b) = (same * scale * cos, same * scale * sin);
-                    for (dx, dy) in votes.peaks((a, b)) {
-                        let known = |token, at| self.known(view, token, at);
-                        proposed.push(self.judged(view, Placement { a, b, dx, dy }, known));
-                    }
+                    let peak = |Peak { at: (dx, dy), support }| (support, view, Placement { a, b, dx, dy });
+                    peaks.extend(votes.peaks((a, b)).into_iter().map(peak));
                 }
             }
         }
+        peaks.sort_by(|one, other| other.0.total_cmp(&one.0));
+        peaks.truncate(MOST_PEAKS);
+        let judge =
+            |(_, view, placement)| self.judged(view, placement, |token, at| self.known(view, token, at));
+        let mut proposed: Vec<Judged> = peaks.into_iter().map(judge).collect();
         proposed.retain(|proposal| self.visible(&proposal.placement).is_some());
         proposed.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
         // Steps of scale and turn are small: many lead to the same place.

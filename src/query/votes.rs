@@ -18,14 +18,28 @@ const SUPPORT: f32 = 2.0;
 /// Places for each scale and turn.
 const PEAKS: usize = 2;
 
-/// The matches of a view that vote, side by side.
+/// Votes that are looked at side by side.
+const LANES: usize = 8;
+
+/// The matches of a view that vote: columns of equal length, a multiple of [`LANES`]; those that fill up weigh nothing.
 pub(super) struct Votes {
     /// Centres of tokens.
-    from: Vec<(f32, f32)>,
+    from: [Vec<f32>; 2],
     /// Centres of patches, in patches.
-    to: Vec<(f32, f32)>,
+    to: [Vec<f32>; 2],
     weights: Vec<f32>,
+    /// Votes that weigh something.
+    count: usize,
     patch_px: (f32, f32),
+}
+
+/// A place that votes agree on.
+#[derive(Clone, Copy)]
+pub(super) struct Peak {
+    /// Where the query's origin would be, in pixels of the image.
+    pub at: (f32, f32),
+    /// Weight of the votes that support it, by how near they are.
+    pub support: f32,
 }
 
 impl Votes {
@@ -49,52 +63,77 @@ impl Votes {
         weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
         weighed.truncate(MOST_VOTES);
         let patch_px = grid.patch_size();
-        let to = |found: &FoundPatch| {
-            let (x, y) = grid.patch_box(found.patch).center();
-            (x / patch_px.0, y / patch_px.1)
+        let count = weighed.len();
+        let column = |of: &dyn Fn(&(f32, &FoundPatch)) -> f32| {
+            let mut column: Vec<f32> = weighed.iter().map(of).collect();
+            column.resize(count.next_multiple_of(LANES), 0.0);
+            column
         };
+        let token = |found: &FoundPatch| look.tokens.boxes[found.token].center();
+        let patch = |found: &FoundPatch| grid.patch_box(found.patch).center();
         Self {
-            from: weighed.iter().map(|(_, found)| look.tokens.boxes[found.token].center()).collect(),
-            to: weighed.iter().map(|(_, found)| to(found)).collect(),
-            weights: weighed.iter().map(|(weight, _)| *weight).collect(),
+            from: [column(&|(_, found)| token(found).0), column(&|(_, found)| token(found).1)],
+            to: [
+                column(&|(_, found)| patch(found).0 / patch_px.0),
+                column(&|(_, found)| patch(found).1 / patch_px.1),
+            ],
+            weights: column(&|(weight, _)| *weight),
+            count,
             patch_px,
         }
     }
 
     /// Where the query's origin would be so that most votes agree, for the scaled turn that takes (x, y) to
     /// (`a`·x − `b`·y, `b`·x + `a`·y): the densest places among the votes, each the mean of those that support it.
-    pub fn peaks(&self, (a, b): (f32, f32)) -> Vec<(f32, f32)> {
+    pub fn peaks(&self, (a, b): (f32, f32)) -> Vec<Peak> {
         let (w, h) = self.patch_px;
-        let at =
-            |((x, y), (u, v)): (&(f32, f32), &(f32, f32))| (u - (a * x - b * y) / w, v - (b * x + a * y) / h);
-        let places: Vec<(f32, f32)> = self.from.iter().zip(&self.to).map(at).collect();
-        let share = |(x, y): (f32, f32), (u, v): (f32, f32)| {
-            (1.0 - ((x - u).powi(2) + (y - v).powi(2)) / (SUPPORT * SUPPORT)).max(0.0)
+        let ([from_x, from_y], [to_x, to_y]) = (&self.from, &self.to);
+        let of = |to: &[f32], turned: &dyn Fn(f32, f32) -> f32| -> Vec<f32> {
+            let from = from_x.iter().zip(from_y);
+            to.iter().zip(from).map(|(to, (x, y))| to - turned(*x, *y)).collect()
         };
-        let support = |place: &(f32, f32)| {
-            places
-                .iter()
-                .zip(&self.weights)
-                .map(|(other, weight)| weight * share(*place, *other))
-                .sum::<f32>()
-        };
-        let mut support: Vec<f32> = places.iter().map(support).collect();
+        let xs = of(to_x, &|x, y| (a * x - b * y) / w);
+        let ys = of(to_y, &|x, y| (b * x + a * y) / h);
+        let places = xs.iter().zip(&ys).take(self.count);
+        let mut support: Vec<f32> = places.map(|(x, y)| self.support(&xs, &ys, (*x, *y))).collect();
         let mut peaks = Vec::with_capacity(PEAKS);
         for _ in 0..PEAKS {
             let best = (0..support.len()).max_by(|&a, &b| support[a].total_cmp(&support[b]).then(b.cmp(&a)));
             let Some(best) = best.filter(|&best| support[best] > 0.0) else { break };
+            let strongest = support[best];
             let (mut x, mut y, mut sum) = (0.0, 0.0, 0.0);
-            for ((place, weight), support) in places.iter().zip(&self.weights).zip(&mut support) {
-                let weight = weight * share(places[best], *place);
+            for at in 0..self.count {
+                let weight = self.weights[at] * share(xs[best] - xs[at], ys[best] - ys[at]);
                 if weight > 0.0 {
-                    (x, y, sum) = (x + weight * place.0, y + weight * place.1, sum + weight);
-                    *support = 0.0;
+                    (x, y, sum) = (x + weight * xs[at], y + weight * ys[at], sum + weight);
+                    support[at] = 0.0;
                 }
             }
-            peaks.push((x / sum * w, y / sum * h));
+            peaks.push(Peak { at: (x / sum * w, y / sum * h), support: strongest });
         }
         peaks
     }
+
+    /// The weight of all votes, by how near to a point they are.
+    fn support(&self, xs: &[f32], ys: &[f32], (x, y): (f32, f32)) -> f32 {
+        let mut sums = [0.0; LANES];
+        let weights = lanes(&self.weights);
+        for ((xs, ys), weights) in lanes(xs).iter().zip(lanes(ys)).zip(weights) {
+            for lane in 0..LANES {
+                sums[lane] += weights[lane] * share(x - xs[lane], y - ys[lane]);
+            }
+        }
+        sums.iter().sum()
+    }
+}
+
+fn lanes(column: &[f32]) -> &[[f32; LANES]] {
+    column.as_chunks().0
+}
+
+/// How much a vote at this distance supports a place: 1 where it is, 0 far away.
+fn share(dx: f32, dy: f32) -> f32 {
+    (1.0 - (dx * dx + dy * dy) / (SUPPORT * SUPPORT)).max(0.0)
 }
 
 #[cfg(test)]
@@ -121,7 +160,7 @@ mod tests {
             })
             .collect();
         let votes = Votes::of(&found, &look, &grid);
-        let (x, y) = votes.peaks((2.0, 0.0))[0];
+        let (x, y) = votes.peaks((2.0, 0.0))[0].at;
         assert!((x - 55.0).abs() < 10.0 && (y - 35.0).abs() < 10.0, "{x} {y}");
         assert!(Votes::of(&[], &look, &grid).peaks((2.0, 0.0)).is_empty());
     }
