@@ -97,7 +97,7 @@ struct Ready {
 impl Ready {
     fn from_file(path: &Path, model: &Model) -> Self {
         let picture = decode(&fs::read(path).unwrap(), &Limits::default()).unwrap();
-        let plan = ViewPlan { long_side_px: LONG_SIDE_PX, tiles: None };
+        let plan = ViewPlan { long_side_px: LONG_SIDE_PX, tiles: None, pyramid: false };
         let view = ingest::views(picture.width, picture.height, &plan, model)[0];
         let pixels = tensor(&picture, view.grid.area, view.width_px, view.height_px, &model.spec.image);
         Self { view, pixels }

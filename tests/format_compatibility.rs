@@ -312,7 +312,10 @@ fn fixtures_of_this_version_are_made() {
     let kinds = [
         ("f16", "--long-side 56 --prepare pca:32 --vectors f16"),
         ("f32-dot", "--long-side 28 --prepare drop:352 --vectors f32 --metric dot"),
-        ("i8-tiles", "--long-side 28 --tiles 64 --prepare standardise --vectors i8 --keep-raw --index exact"),
+        (
+            "i8-tiles",
+            "--long-side 28 --views tiles:64 --prepare standardise --vectors i8 --keep-raw --index exact",
+        ),
     ];
     for (kind, options) in kinds {
         let run = |words: &str| {

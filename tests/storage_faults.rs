@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_patchdex");
 /// Prepared and raw vectors, tiles, a fitted map: every kind of file is written.
-const OPTIONS: &str = "--long-side 56 --tiles 48/0 --prepare pca:8 --vectors i8 --keep-raw --threads 2";
+const OPTIONS: &str = "--long-side 56 --views tiles:48/0 --prepare pca:8 --vectors i8 --keep-raw --threads 2";
 
 /// A folder with a few small images, and the command that indexes them.
 struct Bench {

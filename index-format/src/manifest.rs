@@ -81,6 +81,9 @@ pub struct ViewPlan {
     pub long_side_px: u32,
     /// Tiles beside the whole image.
     pub tiles: Option<TilePlan>,
+    /// Whether the whole image has its overlapping quarters beside it, whatever its size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pyramid: bool,
 }
 
 /// Tiles that cover an image.
@@ -259,7 +262,11 @@ mod tests {
                 inputs: BTreeMap::from([("gsd".into(), 0.3)]),
                 image: serde_json::json!({"mean": [0.485, 0.456, 0.406]}),
             },
-            views: ViewPlan { long_side_px: 518, tiles: Some(TilePlan { side_px: 256, overlap_px: 64 }) },
+            views: ViewPlan {
+                long_side_px: 518,
+                tiles: Some(TilePlan { side_px: 256, overlap_px: 64 }),
+                pyramid: false,
+            },
             preparation: PreparationEntry {
                 spec: "none".into(),
                 fitted_on: "collection".into(),

@@ -296,7 +296,11 @@ fn manifest() -> Manifest {
             inputs: BTreeMap::new(),
             image: serde_json::json!({}),
         },
-        views: ViewPlan { long_side_px: 518, tiles: Some(TilePlan { side_px: 256, overlap_px: 64 }) },
+        views: ViewPlan {
+            long_side_px: 518,
+            tiles: Some(TilePlan { side_px: 256, overlap_px: 64 }),
+            pyramid: true,
+        },
         preparation: PreparationEntry {
             spec: "whiten".into(),
             fitted_on: "collection".into(),
@@ -359,6 +363,7 @@ fn the_manifest_has_the_keys_of_the_text() {
             serde_json::Value::Number(number) if number.is_f64() => "number",
             serde_json::Value::Number(_) => "integer",
             serde_json::Value::String(_) => "string",
+            serde_json::Value::Bool(_) => "boolean",
             serde_json::Value::Array(_) => "array",
             _ => "object",
         };

@@ -10,6 +10,7 @@ use crate::collection::{GraphWish, Searching, read_manifest};
 use crate::core::Kind;
 use crate::engine::EngineOptions;
 use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
+use crate::ingest::ViewChoice;
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
 use crate::query::Plan;
 use crate::storage::Residency;
@@ -235,8 +236,18 @@ fn parse_input(text: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), value))
 }
 
+/// `whole`, `tiles:PX`, `tiles:PX/OVERLAP` or `pyramid`.
+pub(crate) fn parse_views(text: &str) -> Result<ViewChoice, String> {
+    match (text, text.strip_prefix("tiles:")) {
+        ("whole", _) => Ok(ViewChoice::Whole),
+        ("pyramid", _) => Ok(ViewChoice::Pyramid),
+        (_, Some(tiles)) => parse_tiles(tiles).map(ViewChoice::Tiles),
+        _ => Err("give whole, tiles:PX, tiles:PX/OVERLAP or pyramid".to_owned()),
+    }
+}
+
 /// `PX` or `PX/OVERLAP`; the overlap is a quarter when it is not given.
-pub(crate) fn parse_tiles(text: &str) -> Result<TilePlan, String> {
+fn parse_tiles(text: &str) -> Result<TilePlan, String> {
     let (side, overlap) = match text.split_once('/') {
         Some((side, overlap)) => (side, Some(overlap)),
         None => (text, None),
@@ -287,5 +298,9 @@ mod tests {
         for text in ["", "8", "256/200", "a/b"] {
             assert!(parse_tiles(text).is_err(), "{text}");
         }
+        assert_eq!(parse_views("pyramid"), Ok(ViewChoice::Pyramid));
+        let tiles = TilePlan { side_px: 300, overlap_px: 40 };
+        assert_eq!(parse_views("tiles:300/40"), Ok(ViewChoice::Tiles(tiles)));
+        assert!(parse_views("tiles").is_err() && parse_views("256").is_err());
     }
 }

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
-use patchdex_format::TilePlan;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{GraphArguments, ModelArguments, one_of, parse_bytes, parse_tiles};
+use super::arguments::{GraphArguments, ModelArguments, one_of, parse_bytes, parse_views};
 use super::failure::Failure;
 use super::graphs::tell_ungraphed;
 use super::output;
@@ -18,7 +17,7 @@ use super::progress::IndexBar;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
 use crate::index::RowKind;
-use crate::ingest::{self, IndexOptions, MetadataFile, Reject, Sources, Summary};
+use crate::ingest::{self, IndexOptions, MetadataFile, Reject, Sources, Summary, ViewChoice};
 use crate::metric::METRICS;
 use crate::model::Model;
 use crate::picture::Limits;
@@ -43,9 +42,10 @@ pub(crate) struct Arguments {
     /// Long side of the whole image, and of every tile, in model input pixels
     #[arg(long, value_name = "PX", default_value_t = 518, value_parser = clap::value_parser!(u32).range(16..=4096))]
     long_side: u32,
-    /// Also index overlapping tiles of PX image pixels, so that small objects get enough patches
-    #[arg(long, value_name = "PX[/OVERLAP]", value_parser = parse_tiles)]
-    tiles: Option<TilePlan>,
+    /// What the model sees of an image: whole; tiles:PX or tiles:PX/OVERLAP, beside it overlapping tiles of PX image pixels where it
+    /// is larger; pyramid, beside it its four overlapping quarters. Small objects get more patches so
+    #[arg(long, value_name = "VIEWS", default_value = "whole", value_parser = parse_views)]
+    views: ViewChoice,
     /// Linear map of the tokens: model (the one that comes with the model), none, centre, standardise, drop:N,
     /// keep:FILE, remove:K, pca:N, whiten (these are fitted on the collection), or file:PATH (another collection's)
     #[arg(long, value_name = "MAP", default_value = "model")]
@@ -157,7 +157,7 @@ impl Arguments {
         Ok(IndexOptions {
             out: self.out.clone(),
             long_side_px: self.long_side,
-            tiles: self.tiles,
+            views: self.views,
             prepare: match self.drop_dims {
                 Some(n) => Source::Own(Method::Drop(n)),
                 None => self.prepare.clone(),

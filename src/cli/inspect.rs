@@ -61,7 +61,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         .views
         .tiles
         .map(|t| format!(", tiles of {} px overlapping by {} px", t.side_px, t.overlap_px));
-    let views = format!(": whole images at {} px{}", manifest.views.long_side_px, tiles.unwrap_or_default());
+    let quarters = if manifest.views.pyramid { ", overlapping quarters" } else { "" };
+    let tiles = tiles.unwrap_or_default();
+    let views = format!(": whole images at {} px{tiles}{quarters}", manifest.views.long_side_px);
     let made_by = format!(
         "{} {}, output {}, patches of {} px, digest {:.12}",
         model.name, model.variant, model.output, model.patch_px, model.digest

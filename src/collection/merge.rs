@@ -115,7 +115,8 @@ fn check_alike(a: &Collection, b: &Collection, prepares: bool) -> Result<(), Col
     let views = |manifest: &Manifest| {
         let tiles = manifest.views.tiles;
         let tiles = tiles.map(|tiles| format!(", tiles of {}/{} px", tiles.side_px, tiles.overlap_px));
-        format!("{} px{}", manifest.views.long_side_px, tiles.unwrap_or_default())
+        let quarters = if manifest.views.pyramid { ", quarters" } else { "" };
+        format!("{} px{}{quarters}", manifest.views.long_side_px, tiles.unwrap_or_default())
     };
     if let Some((what, first, second)) = model_difference(&first.model, &second.model) {
         return differ(what, first, second, INDEX_AGAIN);

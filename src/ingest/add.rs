@@ -12,7 +12,7 @@ use super::finish::{Spool, embedded, originals, write_rejects, write_segment};
 use super::journal::{self, Journal, Record};
 use super::listing::Listing;
 use super::pipeline::Spooling;
-use super::{IndexOptions, IngestError, Sources, Summary, Watch, embed, model_binding, stamp};
+use super::{IndexOptions, IngestError, Sources, Summary, ViewChoice, Watch, embed, model_binding, stamp};
 use crate::collection::{
     Collection, CollectionError, Draft, GraphDemand, model_difference, relist, require_model,
 };
@@ -177,7 +177,7 @@ fn bound(options: &IndexOptions, collection: &Collection) -> Result<IndexOptions
     };
     Ok(IndexOptions {
         long_side_px: manifest.views.long_side_px,
-        tiles: manifest.views.tiles,
+        views: ViewChoice::of(&manifest.views),
         vectors: RowKind::named(&manifest.vectors).ok_or_else(unknown)?,
         metric: collection.metric(),
         keep_raw: collection.keeps_raw(),

@@ -25,9 +25,9 @@ pub use forecast::{Forecast, forecast};
 pub use journal::Reject;
 pub use metadata::{MetadataError, MetadataFile};
 pub use moments::moments;
-use patchdex_format::{Manifest, ModelBinding, TilePlan, ViewPlan};
+use patchdex_format::{Manifest, ModelBinding, ViewPlan};
 pub use source::{SourceFile, Sources, collect};
-pub use views::{View, views};
+pub use views::{View, ViewChoice, views};
 
 use crate::collection::{
     Collection, CollectionError, Draft, GraphDemand, GraphStatus, GraphWish, PreparationChoice, Published,
@@ -51,8 +51,8 @@ pub struct IndexOptions {
     pub out: PathBuf,
     /// Long side of the whole-image view (and of every tile), in model input pixels.
     pub long_side_px: u32,
-    /// Tiles beside the whole image.
-    pub tiles: Option<TilePlan>,
+    /// What is seen beside the whole image.
+    pub views: ViewChoice,
     /// The linear map between tokens and stored vectors.
     pub prepare: Source,
     /// Element kind of the stored vectors.
@@ -81,7 +81,7 @@ impl IndexOptions {
         Self {
             out,
             long_side_px: 518,
-            tiles: None,
+            views: ViewChoice::Whole,
             prepare: Source::Model,
             vectors: RowKind::DEFAULT,
             metric: METRICS[0],
@@ -310,7 +310,12 @@ fn stamp(sources: &Sources, model: &Model, options: &IndexOptions, preparation: 
 }
 
 fn view_plan(options: &IndexOptions) -> ViewPlan {
-    ViewPlan { long_side_px: options.long_side_px, tiles: options.tiles }
+    let (tiles, pyramid) = match options.views {
+        ViewChoice::Whole => (None, false),
+        ViewChoice::Tiles(tiles) => (Some(tiles), false),
+        ViewChoice::Pyramid => (None, true),
+    };
+    ViewPlan { long_side_px: options.long_side_px, tiles, pyramid }
 }
 
 /// What a manifest says of the model.

@@ -1,4 +1,4 @@
-//! The views of an image: the whole of it, and overlapping tiles for small objects.
+//! The views of an image: the whole of it, and for small objects overlapping tiles or quarters.
 
 use patchdex_format::{TilePlan, ViewPlan};
 
@@ -18,6 +18,28 @@ pub struct View {
     pub kind: u32,
 }
 
+/// What is seen of an image beside the whole of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ViewChoice {
+    /// Nothing.
+    Whole,
+    /// Tiles of a fixed size, where the image is larger.
+    Tiles(TilePlan),
+    /// Its overlapping quarters.
+    Pyramid,
+}
+
+impl ViewChoice {
+    /// What a collection's images are seen as.
+    pub fn of(plan: &ViewPlan) -> Self {
+        match plan.tiles {
+            _ if plan.pyramid => Self::Pyramid,
+            Some(tiles) => Self::Tiles(tiles),
+            None => Self::Whole,
+        }
+    }
+}
+
 /// The views of an image of `width`×`height` pixels, the whole image first.
 pub fn views(width: u32, height: u32, plan: &ViewPlan, model: &Model) -> Vec<View> {
     let view = |area: Bbox, kind: u32| {
@@ -29,6 +51,9 @@ pub fn views(width: u32, height: u32, plan: &ViewPlan, model: &Model) -> Vec<Vie
     let mut views = vec![view(Bbox::of_image(width, height), 0)];
     if let Some(tiles) = plan.tiles {
         views.extend(tile_areas(width, height, tiles).into_iter().map(|area| view(area, 1)));
+    }
+    if plan.pyramid {
+        views.extend(quarters(width, height).map(|area| view(area, 1)));
     }
     views
 }
@@ -53,10 +78,32 @@ fn tile_areas(width: u32, height: u32, plan: TilePlan) -> Vec<Bbox> {
     tiles.collect()
 }
 
+/// Four parts of an image's own shape that overlap by a quarter of their sides.
+fn quarters(width: u32, height: u32) -> impl Iterator<Item = Bbox> {
+    /// What two parts that overlap by a quarter of one have of the whole.
+    const SHARE: f32 = 4.0 / 7.0;
+    let (width, height) = (width as f32, height as f32);
+    let (w, h) = (width * SHARE, height * SHARE);
+    [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
+        .into_iter()
+        .map(move |(right, down)| Bbox::new(right * (width - w), down * (height - h), w, h))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn quarters_overlap_by_a_quarter_and_reach_every_edge() {
+        let all: Vec<Bbox> = quarters(700, 350).collect();
+        assert!(all[0].iou(&Bbox::new(0.0, 0.0, 400.0, 200.0)) > 0.999);
+        assert_eq!((all[3].right().round(), all[3].bottom().round()), (700.0, 350.0));
+        assert!(
+            (all[0].right() - all[1].x - 100.0).abs() < 1e-3
+                && (all[0].bottom() - all[2].y - 50.0).abs() < 1e-3
+        );
+    }
 
     proptest! {
         #[test]

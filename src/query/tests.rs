@@ -126,7 +126,7 @@ fn collection(segments: &[&[Shown<'_>]]) -> Collection {
             inputs: BTreeMap::new(),
             image: serde_json::Value::Null,
         },
-        views: ViewPlan { long_side_px: SIDE * PATCH_PX, tiles: None },
+        views: ViewPlan { long_side_px: SIDE * PATCH_PX, tiles: None, pyramid: false },
         preparation: PreparationEntry {
             spec: "none".to_owned(),
             fitted_on: String::new(),

@@ -86,7 +86,7 @@ pub fn import(
         root: root.to_string_lossy().into_owned(),
         metric: options.metric.name.to_owned(),
         model: no_model(dim),
-        views: ViewPlan { long_side_px: 0, tiles: None },
+        views: ViewPlan { long_side_px: 0, tiles: None, pyramid: false },
         preparation: write_preparation(&draft, &preparation)?,
         vectors: options.vectors.name.to_owned(),
         dim,

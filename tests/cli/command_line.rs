@@ -25,7 +25,7 @@ fn the_help_of_each_command_mentions_its_options() {
                 "--onnxruntime",
                 "--threads",
                 "--long-side",
-                "--tiles",
+                "--views",
                 "--prepare",
                 "--drop-dims",
                 "--vectors",

@@ -114,7 +114,7 @@ fn images_boxes_and_metadata_of_parquet_come_out_as_they_went_in() {
 fn a_collection_of_photographs_goes_through_parquet_with_all_its_patches() {
     let work = Workspace::new();
     work.photos(&["moon.png", "coins.png"]);
-    work.index("photos", "c", &["--tiles", "256"]).done();
+    work.index("photos", "c", &["--views", "tiles:256"]).done();
     work.run(["export", "c", "all.parquet"]).done();
     work.run(["import", "all.parquet", "--out", "d", "--vectors", "f16", "--metric", "dot"]).done();
     work.run(["export", "d", "again.parquet"]).done();

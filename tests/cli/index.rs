@@ -1,8 +1,11 @@
 //! `patchdex index`: which images, in which order, what is printed, forecasts, threads, the same command again.
 
+use patchdex::core::Bbox;
 use serde_json::{Value, json};
 
-use crate::workspace::{Run, Workspace, files_below, fixture_model, keys, manifest, patchdex, stored};
+use crate::workspace::{
+    Run, Workspace, box_of, files_below, fixture_model, keys, manifest, patchdex, stored,
+};
 
 fn paths(work: &Workspace, collection: &str) -> Vec<String> {
     let listed = work.run(["inspect", collection, "--images", "--json"]).done().json();
@@ -57,7 +60,7 @@ fn a_dry_run_forecasts_what_then_happens_and_writes_nothing() {
     let before = files_below(&work.at(""));
     let options: [&[&str]; 5] = [
         &["--long-side", "224"],
-        &["--long-side", "112", "--tiles", "256", "--vectors", "f32"],
+        &["--long-side", "112", "--views", "tiles:256", "--vectors", "f32"],
         &["--long-side", "224", "--vectors", "i8", "--prepare", "none"],
         &["--long-side", "224", "--keep-raw", "--drop-dims", "100"],
         &["--long-side", "112", "--prepare", "pca:32"],
@@ -92,7 +95,7 @@ fn tiles_add_views_where_an_image_is_larger_than_a_tile() {
     let work = Workspace::new();
     work.photos(&["moon.png", "coins.png"]);
     let plain = work.index("photos", "plain", &["--json"]).done().json();
-    let tiled = work.index("photos", "tiled", &["--json", "--tiles", "300/40"]).done().json();
+    let tiled = work.index("photos", "tiled", &["--json", "--views", "tiles:300/40"]).done().json();
     assert_eq!(plain["embedded_views"], 2);
     // 512x512 in 2x2 tiles, 384x303 in 2x2.
     assert_eq!(tiled["embedded_views"], 10);
@@ -100,6 +103,18 @@ fn tiles_add_views_where_an_image_is_larger_than_a_tile() {
     assert_eq!(manifest(&work.at("tiled"))["views"]["tiles"], json!({"side_px": 300, "overlap_px": 40}));
     let text = work.run(["inspect", "tiled"]).done().stdout;
     assert!(text.contains("tiles of 300 px overlapping by 40 px"), "{text}");
+    let pyramid = work.index("photos", "pyramid", &["--json", "--views", "pyramid"]).done().json();
+    assert_eq!(pyramid["embedded_views"], 10);
+    assert_eq!(manifest(&work.at("pyramid"))["views"]["pyramid"], true);
+    assert!(work.run(["inspect", "pyramid"]).done().stdout.contains("overlapping quarters"));
+    // What is added later is seen in the same way.
+    work.photos(&["cell.png"]);
+    assert_eq!(work.run(["add", "pyramid", "photos", "--json"]).done().json()["embedded_views"], 5);
+    let query =
+        work.run(["query", "pyramid", "photos/moon.png", "--box", "100,100,200,200", "--json"]).done().json();
+    assert_eq!(query["hits"][0]["image"], "moon.png");
+    let found = box_of(&query["hits"][0]);
+    assert!(found.iou(&Bbox::new(100.0, 100.0, 200.0, 200.0)) > 0.7, "{found}");
 }
 
 #[test]
@@ -108,7 +123,7 @@ fn the_files_are_the_same_for_any_number_of_threads() {
     work.photos(&["moon.png", "coins.png", "rocket.jpg", "coffee.png", "camera.png"]);
     let make = |out: &str, threads: &str| {
         let options =
-            ["--threads", threads, "--prepare", "own:standardise", "--tiles", "400", "--vectors", "i8"];
+            ["--threads", threads, "--prepare", "own:standardise", "--views", "tiles:400", "--vectors", "i8"];
         work.index("photos", out, &options).done();
         stored(&work.at(out))
     };
@@ -123,7 +138,7 @@ fn views_in_batches_answer_as_single_ones_do() {
     let work = Workspace::new();
     work.photos(&["moon.png", "coins.png", "coffee.png"]);
     let ask = |out: &str, batch: &str| {
-        work.index("photos", out, &["--tiles", "200", "--batch", batch, "--json"]).done();
+        work.index("photos", out, &["--views", "tiles:200", "--batch", batch, "--json"]).done();
         let answer =
             work.run(["query", out, "photos/coins.png", "--box", "100,50,150,150", "--json"]).done().json();
         (manifest(&work.at(out))["segments"][0]["patches"].clone(), answer["hits"][0].clone())
@@ -177,9 +192,12 @@ fn other_options_do_not_touch_a_finished_collection() {
     work.photos(&["moon.png", "coins.png"]);
     work.index("photos", "c", &[]).done();
     let before = files_below(&work.at("c"));
-    for options in
-        [&["--vectors", "f32"][..], &["--prepare", "centre"], &["--tiles", "256"], &["--long-side", "56"]]
-    {
+    for options in [
+        &["--vectors", "f32"][..],
+        &["--prepare", "centre"],
+        &["--views", "tiles:256"],
+        &["--long-side", "56"],
+    ] {
         work.index("photos", "c", options).refused(2, &["already holds a collection", "another folder"]);
     }
     assert!(files_below(&work.at("c")) == before);
@@ -227,13 +245,14 @@ fn settings_come_from_the_environment_and_flags_win() {
 fn values_that_cannot_be_meant_are_usage_errors() {
     let work = Workspace::new();
     work.photos(&["moon.png"]);
-    let values: [(&[&str], &str); 12] = [
+    let values: [(&[&str], &str); 13] = [
         (&["--long-side", "3"], "16..=4096"),
         (&["--vectors", "f8"], "f16"),
         (&["--index", "annoy"], "exact"),
         (&["--metric", "hamming"], "cosine"),
-        (&["--tiles", "8"], "16 px"),
-        (&["--tiles", "256/200"], "half"),
+        (&["--views", "quarters"], "pyramid"),
+        (&["--views", "tiles:8"], "16 px"),
+        (&["--views", "tiles:256/200"], "half"),
         (&["--memory", "lots"], "512M"),
         (&["--batch", "0"], "1..=256"),
         (&["--threads", "0"], "1..=1024"),

@@ -103,7 +103,7 @@ def make(name, arguments, root, folder):
         query_options = options
     else:
         base, queries = photographs(root, arguments.cache / "photos", folder)
-        query_options = [*options, "--tiles", TILES]
+        query_options = [*options, "--views", f"tiles:{TILES}"]
     tokens(arguments, base, folder / "base.npy", options)
     tokens(arguments, queries, folder / "all-queries.npy", query_options)
     chosen = spread(np.load(folder / "all-queries.npy", mmap_mode="r"), QUERIES)
