@@ -28,6 +28,6 @@ pub use measures::{
 pub use recall::{TieRule, Truth};
 pub use retrieve::{RetrieveOptions, run_retrieve};
 pub use retrieve_report::{
-    Absent, CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles, QueryReport,
-    RetrieveReport, RetrieveSetup, Slice, StageTimes, VARIANT_FIGURES, Variant,
+    Absent, AbsentQuery, CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles,
+    QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes, VARIANT_FIGURES, Variant,
 };

@@ -8,7 +8,8 @@ use rayon::ThreadPool;
 
 use super::measures::{BoxRanking, Calibration, Mean, Place, Ranking, Relevance, percentile};
 use super::retrieve_report::{
-    Absent, InOrder, JudgedHit, QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes, Variant,
+    Absent, AbsentQuery, InOrder, JudgedHit, QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes,
+    Variant,
 };
 use super::slices::SLICES;
 use super::truth::{GroundTruth, Target, check_size};
@@ -67,6 +68,12 @@ struct Answered {
     is_warm: bool,
     /// Kinds of index that were asked.
     index: String,
+}
+
+impl Answered {
+    fn judged_hits(&self) -> Vec<JudgedHit> {
+        self.hits.iter().map(|(_, hit)| hit.clone()).collect()
+    }
 }
 
 /// First hits of a query whose probabilities are judged: as many as an answer shows.
@@ -161,7 +168,7 @@ pub fn run_retrieve(
                 measures.iter().map(|measure| (measure.name.clone(), (measure.of)(judged))).collect(),
             ),
             timing_ms: answer.timing_ms,
-            hits: answer.hits.iter().map(|(_, hit)| hit.clone()).collect(),
+            hits: answer.judged_hits(),
         }
     });
     Ok(RetrieveReport {
@@ -169,12 +176,16 @@ pub fn run_retrieve(
         machine: Machine::this(),
         options: options.clone(),
         index: answers.first().map(|answer| answer.index.clone()).unwrap_or_default(),
-        left_out: without.into_iter().map(|(labelled, _)| labelled.id.clone()).collect(),
+        left_out: without.iter().map(|(labelled, _)| labelled.id.clone()).collect(),
         metrics: means(&measures, &judged),
         slices: slices(&measures, &asked, &answers),
         timing: StageTimes::of(&timings(&answers), at_once),
         calibration: Calibration::of(&said(answers.iter().chain(&absent))),
-        absent: what_is_not_there(&answers, &absent),
+        absent: what_is_not_there(
+            &answers,
+            &absent,
+            asked.iter().chain(&without).map(|(labelled, _)| *labelled),
+        ),
         variants,
         per_query: per_query.collect(),
     })
@@ -187,7 +198,11 @@ fn said<'a>(answers: impl Iterator<Item = &'a Answered>) -> Vec<(f64, bool)> {
 }
 
 /// How often something is found with a probability where nothing is right, beside where something is. None without such answers.
-fn what_is_not_there(present: &[Answered], absent: &[Answered]) -> Option<Absent> {
+fn what_is_not_there<'a>(
+    present: &[Answered],
+    absent: &[Answered],
+    asked: impl Iterator<Item = &'a LabelledBox>,
+) -> Option<Absent> {
     let first = |answer: &Answered| answer.hits.first().map_or(0.0, |(_, hit)| f64::from(hit.probability));
     let found = |answers: &[Answered]| {
         Mean::of(&answers.iter().map(|answer| f64::from(first(answer) >= 0.5)).collect::<Vec<_>>())
@@ -203,7 +218,12 @@ fn what_is_not_there(present: &[Answered], absent: &[Answered]) -> Option<Absent
         found_present: found(present)?,
         one_percent,
         right_above: Mean::of(&above.collect::<Vec<_>>())?,
+        per_query: asked.zip(absent).map(|(labelled, answer)| absent_query(labelled, answer)).collect(),
     })
+}
+
+fn absent_query(labelled: &LabelledBox, answer: &Answered) -> AbsentQuery {
+    AbsentQuery { query: labelled.id.clone(), hits: answer.judged_hits() }
 }
 
 /// As many workers, which share `threads`.

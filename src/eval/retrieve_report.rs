@@ -75,6 +75,18 @@ pub struct Absent {
     pub one_percent: f64,
     /// Share of the hits in images that are right, of the queries with something to find, that pass it.
     pub right_above: Mean,
+    /// Each of them.
+    pub per_query: Vec<AbsentQuery>,
+}
+
+/// A query with nothing to find.
+#[derive(Clone, Debug, Serialize)]
+pub struct AbsentQuery {
+    /// What its file calls it.
+    pub query: String,
+    /// What was found all the same, best first.
+    #[serde(serialize_with = "on_one_line")]
+    pub hits: Vec<JudgedHit>,
 }
 
 /// Figures by which plans with and without a stage are compared.

@@ -297,6 +297,10 @@ fn stages_are_left_out_and_what_is_not_there_is_asked_for() {
         (&4.into(), &3.into())
     );
     let found = |side: &str| absent[side]["value"].as_f64().unwrap();
+    let asked = absent["per_query"].as_array().unwrap();
+    assert!(
+        asked.iter().all(|query| query["hits"].as_array().unwrap().iter().all(|hit| hit["iou"].is_null()))
+    );
     assert!(found("found_present") > found("found"), "{absent}");
     let calibration = &report["calibration"];
     let held: u64 =
