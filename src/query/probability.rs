@@ -1,6 +1,9 @@
 //! How likely a hit shows the very object: its score beside those of the images that were looked at and, most of them, do not.
 //! What scores high for one query is common for another, so every query brings its own null distribution.
 
+/// Images that make a null distribution at most, the first that are looked at: as many as are by default. With more, a longer answer
+/// would have other probabilities.
+const IMAGES: usize = 200;
 /// The median of a null distribution where nothing was looked at, and for how many images that counts.
 const PRIOR: (f32, f32) = (0.008, 8.0);
 /// A median of less says that the collection is empty rather than that the object stands out; of more, that most of it shows the
@@ -17,8 +20,9 @@ pub(super) struct Null {
 }
 
 impl Null {
-    /// From the best score of every image that was looked at, in any order: most do not show the object.
+    /// From the best score of every image that was looked at, in the order in which they were: most do not show the object.
     pub fn of(mut scores: Vec<f32>) -> Self {
+        scores.truncate(IMAGES);
         scores.sort_by(f32::total_cmp);
         let images = scores.len() as f32;
         let median =
@@ -49,6 +53,13 @@ mod tests {
         assert!(busy.probability(0.03) < 0.05);
         // A video in which every frame shows the object.
         assert!(common(0.3).probability(0.5) > 0.9);
+    }
+
+    #[test]
+    fn looking_at_more_images_changes_no_probability() {
+        let few: Vec<f32> = (0..200).map(|at| 0.02 - at as f32 / 20_000.0).collect();
+        let more = [few.clone(), vec![0.001; 800]].concat();
+        assert_eq!(Null::of(few).probability(0.1), Null::of(more).probability(0.1));
     }
 
     #[test]
