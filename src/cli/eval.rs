@@ -239,7 +239,7 @@ fn print_probabilities(report: &RetrieveReport) -> Result<(), Failure> {
     }
     if let Some(absent) = &report.absent {
         output::line(&format!(
-            "not there     {} with everything hidden that is right: {:.1} % have a first hit of 0.5 or more, with it {:.1} %;\n                           1 % pass {:.3}, as {:.1} % of the right hits do",
+            "not there     {} with everything hidden that is right: {:.1} % have a first hit of 0.5 or more, with it {:.1} %;\n              1 % pass {:.3}, as {:.1} % of the right hits do",
             output::counted(absent.queries as u64, "query"),
             100.0 * absent.found.value,
             100.0 * absent.found_present.value,
