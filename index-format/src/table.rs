@@ -47,7 +47,7 @@ pub struct ViewRow {
     pub rows: u32,
     /// Patches from left to right.
     pub cols: u32,
-    /// 0 whole image, 1 tile.
+    /// 0 the whole image, 1 a part of it.
     pub kind: u32,
     /// Rectangle shown, pixels of the upright image: left, top, width, height.
     pub area: [f32; 4],

@@ -14,7 +14,7 @@ pub struct View {
     pub width_px: u32,
     /// Model input size.
     pub height_px: u32,
-    /// 0 whole image, 1 tile.
+    /// 0 the whole image, 1 a part of it.
     pub kind: u32,
 }
 
