@@ -144,7 +144,10 @@ pub fn searched(collection: &Collection, scope: Option<&Scope>, plan: &Plan) -> 
         Some(filter) => Scope::of(collection.matching(&filter.parse::<Filter>()?)?),
         None => Scope::all(collection),
     };
-    Ok(scope.map_or(meeting.clone(), |scope| meeting.and(scope)))
+    Ok(match scope {
+        Some(scope) => meeting.and(scope),
+        None => meeting,
+    })
 }
 
 /// The box around what a mask means.
