@@ -15,11 +15,11 @@ use super::condition::tell_unmet;
 use super::failure::Failure;
 use super::target::{PAGE_START, check_target, command_line, write_target};
 use super::{nearest, output, pictures};
-use crate::collection::{Collection, Filter};
+use crate::collection::{Collection, Filter, require_model};
 use crate::core::{Bbox, Hit};
 use crate::engine::{Engine, Question, searched};
 use crate::picture::Picture;
-use crate::query::{Answer, Evidence, Plan, Subject, Thoroughness, execute};
+use crate::query::{Answer, Evidence, Plan, Subject, Thoroughness, execute, stored_image};
 use crate::report::{PageInput, answer_page};
 use crate::storage::Residency;
 
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     image: Option<PathBuf>,
     /// Instead of a file, an image of the collection, by its path or id as hits have them: its stored patches are asked, no model
     /// is needed
-    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["image", "vectors", "mask", "mirrored", "turned", "model"])]
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["image", "vectors", "mask", "mirrored", "turned"])]
     indexed: Option<String>,
     /// Instead of an image, ask for the stored vectors nearest to each row of a .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs
     /// or .bvecs file: tokens as the model gives them, or prepared vectors
@@ -54,11 +54,11 @@ pub(crate) struct Arguments {
     )]
     vectors: Option<PathBuf>,
     /// The rows of --vectors are prepared, as 'export' writes them, though they are as long as the model's tokens
-    #[arg(long, conflicts_with = "image")]
+    #[arg(long, conflicts_with_all = ["image", "indexed"])]
     prepared: bool,
     /// The rows of --vectors are the model's own tokens, as 'export --raw' writes them; the default where the length does
     /// not tell
-    #[arg(long, conflicts_with_all = ["image", "prepared"])]
+    #[arg(long, conflicts_with_all = ["image", "indexed", "prepared"])]
     raw: bool,
     /// Where the object is, in pixels of the upright image (repeatable, for several looks at one object) [default: the
     /// whole image]
@@ -254,9 +254,7 @@ fn ask_picture(
         scope: None,
     };
     let mut answer = runtime.pool().install(|| engine.query(&picture, &question, plan))?;
-    let boxes = asked.boxes.iter().chain(asked.not_boxes);
-    let doubts = boxes.filter_map(|bbox| doubt(bbox, &picture, engine.patch_px(&picture)));
-    doubts.for_each(|doubt| output::message(&doubt));
+    tell_doubts(asked, (picture.width, picture.height), engine.patch_px(&picture));
     answer.timing_ms.decode = decode_ms;
     answer.timing_ms.embed += opening_ms;
     answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
@@ -274,26 +272,40 @@ fn ask_indexed(
 ) -> Result<(Answer, Arc<Collection>), Failure> {
     let start = Instant::now();
     let collection = Collection::open(asked.collection)?;
+    // Of imported vectors nobody knows which make one view of an image.
+    require_model(asked.collection, collection.manifest())?;
+    let placed = stored_image(&collection, named)?;
+    let image = placed.image;
+    let picture = match asked.html {
+        Some(_) => Some(pictures::unchanged(&collection.image_file(image.path), &image.row.content)?),
+        None => None,
+    };
+    let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let mut answer = runtime.pool().install(|| {
-        let subject = Subject::stored(&collection, named, asked.boxes, asked.not_boxes, plan)?;
+        let subject = Subject::stored(&collection, &placed, asked.boxes, asked.not_boxes, plan)?;
         Ok::<_, Failure>(execute(&collection, &searched(&collection, None, plan)?, &subject, plan)?)
     })?;
+    if let Some(view) = image.views().next() {
+        tell_doubts(asked, (image.row.width_px, image.row.height_px), view.grid.patch_size().0);
+    }
+    answer.timing_ms.decode = decode_ms;
     answer.timing_ms.total = start.elapsed().as_secs_f64() * 1e3;
-    if let Some(html) = asked.html {
-        let listing = collection.listing()?;
-        let shown = listing.iter().find(|placed| placed.image.path_text() == answer.query.image);
-        let image = shown.expect("invariant: the image was found").image;
-        let picture = pictures::unchanged(&collection.image_file(image.path), &image.row.content)?;
+    if let (Some(html), Some(picture)) = (asked.html, picture) {
         write_target(html, &page(&collection, &answer, &picture))?;
     }
     Ok((answer, Arc::new(collection)))
 }
 
-/// What makes one doubt that a box with something in `picture` is what was meant: fractions or corners look so.
-fn doubt(bbox: &Bbox, picture: &Picture, patch_px: f32) -> Option<String> {
+/// Says what makes one doubt the boxes, in an image of that width and height.
+fn tell_doubts(asked: &Asked<'_>, size: (u32, u32), patch_px: f32) {
+    let boxes = asked.boxes.iter().chain(asked.not_boxes);
+    boxes.filter_map(|bbox| doubt(bbox, size, patch_px)).for_each(|doubt| output::message(&doubt));
+}
+
+/// What makes one doubt that a box with something in an image is what was meant: fractions or corners look so.
+fn doubt(bbox: &Bbox, (width, height): (u32, u32), patch_px: f32) -> Option<String> {
     /// As much as rounding moves an edge.
     const ROUNDING_PX: f32 = 1.0;
-    let (width, height) = (picture.width, picture.height);
     let inside = bbox.intersection(&Bbox::of_image(width, height));
     if bbox.w - inside.w > ROUNDING_PX || bbox.h - inside.h > ROUNDING_PX {
         return Some(format!(

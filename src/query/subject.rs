@@ -2,7 +2,7 @@
 
 use super::crop::{Marked, QueryTokens, QueryView};
 use super::{Plan, QueryError};
-use crate::collection::Collection;
+use crate::collection::{Collection, Placed};
 use crate::core::{Bbox, Pose};
 use crate::segment::{ImageView, PatchView, Segment};
 
@@ -32,27 +32,34 @@ pub fn boxes_inside(boxes: &[Bbox], (width, height): (u32, u32)) -> Result<Vec<B
     boxes.iter().map(inside).collect()
 }
 
+/// The image of the collection that hits name so, by its path or its id.
+///
+/// # Errors
+/// No such image, damage that shows while reading.
+pub fn stored_image<'a>(collection: &'a Collection, named: &str) -> Result<Placed<'a>, QueryError> {
+    let listing = collection.listing()?;
+    let by_path = || listing.iter().find(|placed| placed.image.path_text() == named);
+    let by_id = || listing.iter().find(|placed| placed.image.id() == named);
+    by_path().or_else(by_id).copied().ok_or_else(|| QueryError::NoSuchImage {
+        named: named.to_owned(),
+        collection: collection.path().to_owned(),
+    })
+}
+
 impl Subject {
-    /// What `boxes` show in an image of the collection, as its patches are stored: no model is needed. `named` is the image's path or
-    /// id, as hits have them; each view of the image that holds a box is one of its sizes. `unlike` are boxes of what is not meant.
+    /// What `boxes` show in an image of the collection, as its patches are stored: no model is needed. Each view of the image that
+    /// holds a box is one of its sizes. `unlike` are boxes of what is not meant.
     ///
     /// # Errors
-    /// No such image, a box outside it, damage that shows while reading.
+    /// A box outside the image.
     pub fn stored(
         collection: &Collection,
-        named: &str,
+        asked: &Placed<'_>,
         boxes: &[Bbox],
         unlike: &[Bbox],
         plan: &Plan,
     ) -> Result<Self, QueryError> {
-        let listing = collection.listing()?;
-        let by_path = || listing.iter().find(|placed| placed.image.path_text() == named);
-        let by_id = || listing.iter().find(|placed| placed.image.id() == named);
-        let found = by_path().or_else(by_id).ok_or_else(|| QueryError::NoSuchImage {
-            named: named.to_owned(),
-            collection: collection.path().to_owned(),
-        })?;
-        let (image, segment) = (found.image, &collection.segments()[found.segment]);
+        let (image, segment) = (asked.image, &collection.segments()[asked.segment]);
         let size = (image.row.width_px, image.row.height_px);
         let mut subject = Self { image: image.path_text(), ..Self::default() };
         for bbox in boxes_inside(boxes, size)? {

@@ -270,7 +270,8 @@ fn an_image_of_the_collection_is_asked_by_its_path_or_id_and_finds_its_like() {
     let collection = collection(&[&FIRST, &SECOND]);
     let scope = Scope::all(&collection);
     let stored = |named: &str, boxes: &[Bbox], unlike: &[Bbox]| {
-        Subject::stored(&collection, named, boxes, unlike, &Plan::default())
+        let image = stored_image(&collection, named)?;
+        Subject::stored(&collection, &image, boxes, unlike, &Plan::default())
     };
     let by_path = stored("f", &[], &[]).unwrap();
     let answer = execute(&collection, &scope, &by_path, &Plan::default()).unwrap();

@@ -155,7 +155,10 @@ fn images_can_neither_be_asked_nor_added_where_no_model_is() {
     work.photos(&["moon.png"]);
     write_rows(&work.at("base.npy"), &rows(4, 3, 0), 3);
     work.run(["import", "base.npy", "--out", "c"]).done();
-    work.run(["query", "c", "photos/moon.png"]).refused(1, &["imported vectors", "--vectors FILE"]);
+    for asked in [&["photos/moon.png"][..], &["--indexed", "base.npy"]] {
+        let command = [&["query", "c"][..], asked].concat();
+        work.run(command).refused(1, &["imported vectors", "--vectors FILE"]);
+    }
     work.run(["add", "c", "photos"]).refused(1, &["imported vectors", "patchdex merge"]);
 }
 

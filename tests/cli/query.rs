@@ -205,7 +205,10 @@ fn what_the_object_has_in_common_with_what_is_not_meant_does_not_count() {
 fn an_image_of_the_collection_is_asked_without_a_model() {
     let ask_indexed = |named: &str, more: &[&str]| {
         let fixed = ["--indexed", named, "--onnxruntime", "/nowhere"];
-        Run::of(patchdex().arg("query").arg(Demo::shared().collection()).args(fixed).args(more))
+        // A model that is not there, as one may be set for other commands.
+        let mut command = patchdex();
+        command.env("PATCHDEX_MODEL", "/nowhere").arg("query").arg(Demo::shared().collection());
+        Run::of(command.args(fixed).args(more))
     };
     let engine = ["--box", "300,190,170,150", "--json"];
     let answer = ask_indexed("motorcycle_left.png", &engine).done().json();
@@ -218,6 +221,8 @@ fn an_image_of_the_collection_is_asked_without_a_model() {
     ask_indexed(id, &["--html", page.to_str().unwrap()]).done();
     assert!(std::fs::read_to_string(page).unwrap().contains("motorcycle_right.png"));
     ask_indexed("no.png", &[]).refused(1, &["has no image 'no.png'"]);
+    ask_indexed(id, &["--raw"]).refused(2, &["--indexed"]);
+    assert!(ask_indexed(id, &["--box", "600,300,500,500"]).done().stderr.contains("was cut to"));
     ask_indexed(id, &["--box", "9000,0,5,5"]).refused(2, &["outside the image"]);
 }
 
