@@ -64,7 +64,8 @@ pub(crate) struct Arguments {
     /// whole image]
     #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
     boxes: Vec<Bbox>,
-    /// Instead of a box, a picture of the image's size that is white where the object is and black elsewhere
+    /// Instead of a box, a picture of the image's size that is white where the object is and black elsewhere; transparency counts as
+    /// white
     #[arg(long, value_name = "FILE", conflicts_with = "boxes")]
     mask: Option<PathBuf>,
     /// What is not meant, in the same image (repeatable): what the object has in common with it does not count

@@ -278,28 +278,32 @@ impl Engine {
         for pose in Pose::all(plan.mirrored, plan.turned) {
             let turned = (pose != Pose::default()).then(|| picture.posed(pose));
             let mut views = Views { picture: turned.as_ref().unwrap_or(picture), seen: Vec::new() };
-            let mut tokens =
-                |bbox: &Bbox, mask| self.tokens(&mut views, &Marked::new(bbox, mask, size, pose), plan);
+            let mut tokens = |bbox: &Bbox, mask, most| {
+                self.tokens(&mut views, &Marked::new(bbox, mask, size, pose), &plan.sizes, most)
+            };
             for bbox in &boxes {
-                subject.looks.extend(tokens(bbox, question.mask)?);
+                subject.looks.extend(tokens(bbox, question.mask, plan.tokens)?);
             }
             for bbox in &unlike {
-                subject.unlike.extend(tokens(bbox, None)?.into_iter().flat_map(|tokens| tokens.vectors));
+                subject
+                    .unlike
+                    .extend(tokens(bbox, None, usize::MAX)?.into_iter().flat_map(|tokens| tokens.vectors));
             }
         }
         Ok(subject)
     }
 
-    /// The tokens of what is marked, in each of its sizes.
+    /// The tokens of what is marked, `most` of each of its `sizes`.
     fn tokens(
         &mut self,
         views: &mut Views<'_>,
         marked: &Marked,
-        plan: &Plan,
+        sizes: &[f32],
+        most: usize,
     ) -> Result<Vec<QueryTokens>, EngineError> {
         let Picture { width, height, .. } = *views.picture;
         let (patches, least_zoom) = (self.long_side_patches(), self.least_zoom());
-        let chosen = choose_views(&marked.bbox, width, height, patches, &plan.sizes, least_zoom);
+        let chosen = choose_views(&marked.bbox, width, height, patches, sizes, least_zoom);
         let dim = self.preparation.output_dim();
         let tokens = chosen.into_iter().map(|view| {
             // What is seen in the same view shares one run of the model.
@@ -312,7 +316,7 @@ impl Engine {
                 }
             };
             let (_, grid, vectors) = &views.seen[at];
-            Ok(QueryTokens::select(marked.clone(), view, grid, vectors, dim, plan.tokens))
+            Ok(QueryTokens::select(marked.clone(), view, grid, vectors, dim, most))
         });
         tokens.collect()
     }

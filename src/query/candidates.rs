@@ -163,10 +163,12 @@ fn background(found: &[Vec<FoundRow<'_>>], images: usize) -> Vec<f32> {
 
 /// Raises the background of each token to what it has in common with what is not meant: only what is more alike says something.
 fn raise(background: &mut [f32], tokens: &QueryTokens, unlike: &[f32], metric: Metric) {
+    /// What stored vectors differ from those of the model by.
+    const ROUNDING: f32 = 2e-3;
     let (rows, dim) = (Rows::F32(unlike), tokens.dim);
     let alike = similarities(&tokens.vectors, Vectors { rows, dim, metric }, 0, unlike.len() / dim);
     for (level, alike) in background.iter_mut().zip(alike.rows()) {
-        *level = alike.iter().copied().fold(*level, f32::max);
+        *level = alike.iter().map(|alike| alike + ROUNDING).fold(*level, f32::max);
     }
 }
 

@@ -4,8 +4,9 @@
 /// Images that make a null distribution at most, the first that are looked at: as many as are by default. With more, a longer answer
 /// would have other probabilities.
 const IMAGES: usize = 200;
-/// The median of a null distribution where nothing was looked at, and for how many images that counts.
-const PRIOR: (f32, f32) = (0.008, 8.0);
+/// The median of a null distribution where nothing was looked at, and for how many images that counts. It is a high one: a few images
+/// say little about what else there is.
+const PRIOR: (f32, f32) = (0.02, 16.0);
 /// A median of less says that the collection is empty rather than that the object stands out; of more, that most of it shows the
 /// object.
 const MEDIANS: (f32, f32) = (0.004, 0.03);

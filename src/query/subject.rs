@@ -67,7 +67,7 @@ impl Subject {
         }
         if !unlike.is_empty() {
             for bbox in boxes_inside(unlike, size)? {
-                let seen = seen(collection, segment, &image, &bbox, plan.tokens);
+                let seen = seen(collection, segment, &image, &bbox, usize::MAX);
                 subject.unlike.extend(seen.into_iter().flat_map(|tokens| tokens.vectors));
             }
         }
