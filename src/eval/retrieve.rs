@@ -207,17 +207,22 @@ fn what_is_not_there<'a>(
     let found = |answers: &[Answered]| {
         Mean::of(&answers.iter().map(|answer| f64::from(first(answer) >= 0.5)).collect::<Vec<_>>())
     };
+    let found_of_absent = found(absent)?;
     let mut firsts: Vec<f64> = absent.iter().map(first).collect();
     firsts.sort_by(f64::total_cmp);
-    let one_percent = firsts[..].last().map(|_| percentile(&firsts, 99.0))?;
-    let right = present.iter().flat_map(|answer| &answer.hits).filter(|(_, hit)| hit.iou.is_some());
-    let above = right.map(|(_, hit)| f64::from(f64::from(hit.probability) > one_percent));
+    let one_percent = percentile(&firsts, 99.0);
+    let above = |answer: &Answered| {
+        let right: Vec<&JudgedHit> =
+            answer.hits.iter().map(|(_, hit)| hit).filter(|hit| hit.iou.is_some()).collect();
+        let passing = right.iter().filter(|hit| f64::from(hit.probability) > one_percent).count();
+        passing as f64 / right.len().max(1) as f64
+    };
     Some(Absent {
         queries: absent.len(),
-        found: found(absent)?,
+        found: found_of_absent,
         found_present: found(present)?,
         one_percent,
-        right_above: Mean::of(&above.collect::<Vec<_>>())?,
+        right_above: Mean::of(&present.iter().map(above).collect::<Vec<_>>())?,
         per_query: asked.zip(absent).map(|(labelled, answer)| absent_query(labelled, answer)).collect(),
     })
 }

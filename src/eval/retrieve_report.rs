@@ -73,7 +73,7 @@ pub struct Absent {
     pub found_present: Mean,
     /// The probability that the first hits of one in a hundred of them pass.
     pub one_percent: f64,
-    /// Share of the hits in images that are right, of the queries with something to find, that pass it.
+    /// Share of a query's hits in images that are right that pass it; of the queries with something to find.
     pub right_above: Mean,
     /// Each of them.
     pub per_query: Vec<AbsentQuery>,
