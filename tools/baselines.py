@@ -539,6 +539,7 @@ def measure(arguments):
         setup.write_if_changed(arguments.json.absolute(), (json.dumps(about, indent=1) + "\n").encode())
 
 
+@setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Measure simple ways of finding crops on a labelled set.")
     parser.add_argument("set", type=Path, help="folder with gallery.json and queries.json")
@@ -553,14 +554,10 @@ def main():
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
     arguments.cache, arguments.set = arguments.cache.absolute(), arguments.set.absolute()
-    try:
-        status = golden.in_own_environment(arguments.cache, __file__)
-        if status is None:
-            measure(arguments)
-            status = 0
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    status = golden.in_own_environment(arguments.cache, __file__)
+    if status is None:
+        measure(arguments)
+        status = 0
     return status
 
 

@@ -237,29 +237,26 @@ def check_ways():
         require(np.allclose(places[0], place) and abs(scores[0] - 1) < 1e-5, f"the place or score of {name}")
 
 
+@setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Hold the tools of labelled sets against made-up pictures.")
     parser.add_argument("folder", type=Path, nargs="?", help="an empty folder, which gets small sets")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
-    try:
-        environment = setup.Environment(arguments.cache.absolute() / "venv-tokens")
-        status = environment.run_again(__file__, labelled.REQUIREMENTS, (3, 11))
-        if status is not None:
-            return status
-        if arguments.folder:
-            folder = arguments.folder.absolute()
-            check_tables()
-            check_measures()
-            check_ways()
-            check_background()
-            check_pets09(folder)
-            check_scenes(folder)
-            check_places(folder)
-        setup.say("ready", "OpenCV, NumPy")
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    environment = setup.Environment(arguments.cache.absolute() / "venv-tokens")
+    status = environment.run_again(__file__, labelled.REQUIREMENTS, (3, 11))
+    if status is not None:
+        return status
+    if arguments.folder:
+        folder = arguments.folder.absolute()
+        check_tables()
+        check_measures()
+        check_ways()
+        check_background()
+        check_pets09(folder)
+        check_scenes(folder)
+        check_places(folder)
+    setup.say("ready", "OpenCV, NumPy")
     return 0
 
 

@@ -227,28 +227,25 @@ def write_benchmark(theirs):
     require(np.array_equal(np.load(theirs / "euclidean/base.npy"), units), "euclidean/base.npy")
 
 
+@setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Hold patchdex's foreign files against NumPy, pandas and polars.")
     parser.add_argument("folder", type=Path, nargs="?", help="with ours/, written by patchdex; gets theirs/")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
-    try:
-        environment = setup.Environment(arguments.cache.absolute() / "venv-exchange")
-        status = environment.run_again(__file__, REQUIREMENTS)
-        if status is not None:
-            return status
-        if arguments.folder:
-            theirs = arguments.folder / "theirs"
-            theirs.mkdir()
-            check_vectors(arguments.folder / "ours")
-            check_patches(arguments.folder / "ours/patches.parquet")
-            write_vectors(theirs)
-            write_patches(theirs)
-            write_benchmark(theirs)
-        setup.say("ready", "NumPy, pandas, pyarrow, polars, h5py")
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    environment = setup.Environment(arguments.cache.absolute() / "venv-exchange")
+    status = environment.run_again(__file__, REQUIREMENTS)
+    if status is not None:
+        return status
+    if arguments.folder:
+        theirs = arguments.folder / "theirs"
+        theirs.mkdir()
+        check_vectors(arguments.folder / "ours")
+        check_patches(arguments.folder / "ours/patches.parquet")
+        write_vectors(theirs)
+        write_patches(theirs)
+        write_benchmark(theirs)
+    setup.say("ready", "NumPy, pandas, pyarrow, polars, h5py")
     return 0
 
 

@@ -122,6 +122,7 @@ def compare(cache, program, rounds, copies):
         setup.say("ratio", f"{median / ours:.2f} over Python, {name} (bar {BAR}{missed})")
 
 
+@setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Compare indexing with a Python pipeline doing the same work.")
     parser.add_argument("program", type=Path, help="the patchdex program, a release build")
@@ -130,16 +131,12 @@ def main():
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
     cache = arguments.cache.absolute()
-    try:
-        if not arguments.program.is_file():
-            raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
-        status = golden.in_own_environment(cache, __file__)
-        if status is None:
-            compare(cache, arguments.program.absolute(), arguments.rounds, arguments.copies)
-            status = 0
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if not arguments.program.is_file():
+        raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
+    status = golden.in_own_environment(cache, __file__)
+    if status is None:
+        compare(cache, arguments.program.absolute(), arguments.rounds, arguments.copies)
+        status = 0
     return status
 
 

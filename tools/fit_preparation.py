@@ -60,16 +60,13 @@ def fit(patchdex, cache):
             raise setup.Failure("the fit failed")
 
 
+@setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Fit the preparation that the default model ships.")
     parser.add_argument("patchdex", type=Path, help="the built program")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
-    try:
-        fit(arguments.patchdex.absolute(), arguments.cache.absolute())
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    fit(arguments.patchdex.absolute(), arguments.cache.absolute())
     return 0
 
 

@@ -176,21 +176,18 @@ def in_own_environment(cache, script=__file__):
     return environment.run_again(script, REQUIREMENTS, (3, 11), **quiet)
 
 
+@setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Make or check tests/fixtures/golden.")
     parser.add_argument("--check", action="store_true", help="compare with the files that are there; write nothing")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
     cache = arguments.cache.absolute()
-    try:
-        status = in_own_environment(cache)
-        if status is None:
-            index, arrays = reference(cache)
-            (check if arguments.check else write)(index, arrays)
-            status = 0
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    status = in_own_environment(cache)
+    if status is None:
+        index, arrays = reference(cache)
+        (check if arguments.check else write)(index, arrays)
+        status = 0
     return status
 
 

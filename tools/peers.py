@@ -563,6 +563,7 @@ def set_names(text):
     return names
 
 
+@setup.told("sets that were finished are written")
 def main():
     parser = argparse.ArgumentParser(description="Measure patchdex beside hnswlib, faiss, usearch and voyager.")
     parser.add_argument("program", type=Path, help="the patchdex program, a release build")
@@ -605,20 +606,13 @@ def main():
         parser.error(f"--rows must be at least {K}")
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
-    try:
-        if not arguments.program.is_file():
-            raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
-        arguments.program, arguments.cache = arguments.program.absolute(), arguments.cache.absolute()
-        status = setup.Environment(arguments.cache / "venv-peers").run_again(__file__, REQUIREMENTS, (3, 11))
-        if status is None:
-            run(arguments)
-            status = 0
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted; sets that were finished are written", file=sys.stderr)
-        return 1
+    if not arguments.program.is_file():
+        raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
+    arguments.program, arguments.cache = arguments.program.absolute(), arguments.cache.absolute()
+    status = setup.Environment(arguments.cache / "venv-peers").run_again(__file__, REQUIREMENTS, (3, 11))
+    if status is None:
+        run(arguments)
+        status = 0
     return status
 
 

@@ -8,6 +8,7 @@ on the files beside it only: patchdex carries them and runs them from a temporar
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -94,6 +95,27 @@ PHOTO_TEXTS = {"README.txt": "skimage/data/README.txt", "LICENSE.txt": "scikit_i
 
 class Failure(Exception):
     """One line for the user: what failed, and what to do."""
+
+
+def told(interrupted=None):
+    """Makes the failure of a program's main one line and exit status 1; so an interruption, where there is something to say of it."""
+
+    def telling(main):
+        @functools.wraps(main)
+        def run(*arguments):
+            try:
+                return main(*arguments)
+            except (Failure, OSError, zipfile.BadZipFile) as error:
+                print(f"error: {error}", file=sys.stderr)
+            except KeyboardInterrupt:
+                if interrupted is None:
+                    raise
+                print(f"error: interrupted; {interrupted}", file=sys.stderr)
+            return 1
+
+        return run
+
+    return telling
 
 
 def say(step, text):
@@ -360,6 +382,7 @@ def steps(text):
     return chosen
 
 
+@told("run this again to go on")
 def main():
     parser = argparse.ArgumentParser(description="Fill patchdex's cache: ONNX Runtime, models, sample photographs.")
     parser.add_argument("--only", type=steps, default=STEPS, metavar="STEPS", help="some of lib,model,photos")
@@ -375,19 +398,12 @@ def main():
             print(f"model\t{root / 'models' / name}")
         print(f"photos\t{root / 'photos'}")
         return 0
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with exclusive(root / "setup.lock"):
-            setup = Setup(root, arguments.verify)
-            for step in STEPS:
-                if step in arguments.only:
-                    getattr(setup, step)()
-    except (Failure, OSError, zipfile.BadZipFile) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted; run this again to go on", file=sys.stderr)
-        return 1
+    root.mkdir(parents=True, exist_ok=True)
+    with exclusive(root / "setup.lock"):
+        setup = Setup(root, arguments.verify)
+        for step in STEPS:
+            if step in arguments.only:
+                getattr(setup, step)()
     return 0
 
 

@@ -89,26 +89,20 @@ def convert(path, out):
             setup.say("written", f"{out / name}: {table.shape[0]:,} rows of {table.shape[1]} numbers")
 
 
+@setup.told("run this again")
 def main():
     parser = argparse.ArgumentParser(description="Convert a file of ann-benchmarks for patchdex bench ann.")
     parser.add_argument("file", type=Path, metavar="FILE.hdf5", help="with train, test and an attribute distance")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets base.npy and queries.npy")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
-    try:
-        environment = setup.Environment(arguments.cache.absolute() / "venv-exchange")
-        status = environment.run_again(__file__, REQUIREMENTS)
-        if status is None:
-            convert(arguments.file, arguments.out)
-            base, queries = (arguments.out / name for name in PARTS.values())
-            setup.say("next", f"patchdex bench ann --data {base} --queries {queries}")
-            status = 0
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted; run this again", file=sys.stderr)
-        return 1
+    environment = setup.Environment(arguments.cache.absolute() / "venv-exchange")
+    status = environment.run_again(__file__, REQUIREMENTS)
+    if status is None:
+        convert(arguments.file, arguments.out)
+        base, queries = (arguments.out / name for name in PARTS.values())
+        setup.say("next", f"patchdex bench ann --data {base} --queries {queries}")
+        status = 0
     return status
 
 

@@ -113,6 +113,7 @@ def write(place, arguments, make):
     )
 
 
+@setup.told("run this again")
 def main(script, name, description, make, add_arguments=lambda parser: None):
     """The command line of a tool that makes the set `name`; gives the exit status."""
     parser = argparse.ArgumentParser(description=description)
@@ -121,17 +122,10 @@ def main(script, name, description, make, add_arguments=lambda parser: None):
     parser.add_argument("--opencv-doc", type=Path, metavar="DIR", help="the package's examples, instead of fetching it")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
-    try:
-        arguments.cache = arguments.cache.absolute()
-        status = setup.Environment(arguments.cache / "venv-tokens").run_again(script, REQUIREMENTS, (3, 11))
-        if status is None:
-            sources.sample_photographs(arguments.cache)
-            write((arguments.out or arguments.cache / "datasets" / name).absolute(), arguments, make)
-            status = 0
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted; run this again", file=sys.stderr)
-        return 1
+    arguments.cache = arguments.cache.absolute()
+    status = setup.Environment(arguments.cache / "venv-tokens").run_again(script, REQUIREMENTS, (3, 11))
+    if status is None:
+        sources.sample_photographs(arguments.cache)
+        write((arguments.out or arguments.cache / "datasets" / name).absolute(), arguments, make)
+        status = 0
     return status

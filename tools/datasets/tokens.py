@@ -141,6 +141,7 @@ def positive(text):
     return value
 
 
+@setup.told("sets that were ready stay")
 def main():
     parser = argparse.ArgumentParser(description="Make sets of patch tokens to measure graphs with, in the cache.")
     parser.add_argument("program", type=Path, help="the patchdex program, a release build")
@@ -159,20 +160,13 @@ def main():
     unknown = [name for name in arguments.sets if name not in SETS]
     if unknown:
         parser.error(f"no such set: {', '.join(unknown)} (choose from {', '.join(SETS)})")
-    try:
-        if not arguments.program.is_file():
-            raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
-        arguments.program, arguments.cache = arguments.program.absolute(), arguments.cache.absolute()
-        status = setup.Environment(arguments.cache / "venv-tokens").run_again(__file__, REQUIREMENTS, (3, 11))
-        if status is None:
-            run(arguments)
-            status = 0
-    except (setup.Failure, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted; sets that were ready stay", file=sys.stderr)
-        return 1
+    if not arguments.program.is_file():
+        raise setup.Failure(f"{arguments.program} is missing; build it with 'cargo build --release'")
+    arguments.program, arguments.cache = arguments.program.absolute(), arguments.cache.absolute()
+    status = setup.Environment(arguments.cache / "venv-tokens").run_again(__file__, REQUIREMENTS, (3, 11))
+    if status is None:
+        run(arguments)
+        status = 0
     return status
 
 
