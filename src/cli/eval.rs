@@ -216,9 +216,8 @@ fn print_variants(report: &RetrieveReport, bold: &str, plain: &str) -> Result<()
     }
     let names = VARIANT_FIGURES.map(|name| format!("{name:>17}")).join("");
     output::line(&format!("\n{bold}without     {names}   search ms  rerank ms{plain}"))?;
-    let whole = ("-", &report.metrics, &report.timing);
-    let variants = report.variants.iter().map(|variant| (variant.without, &variant.metrics, &variant.timing));
-    for (without, metrics, timing) in std::iter::once(whole).chain(variants) {
+    for (without, metrics, timing) in report.plans() {
+        let without = without.unwrap_or("-");
         let figure = |name: &&str| metrics.named(name).map_or(0.0, |mean| mean.value);
         let figures: String = VARIANT_FIGURES.iter().map(|name| format!("{:>17.3}", figure(name))).collect();
         let (search, rerank) = (timing.search.p50, timing.rerank.p50);

@@ -13,7 +13,7 @@ use crate::model::{ImageSpec, Model, ModelError, ModelOptions, Session, model_di
 use crate::picture::Picture;
 use crate::query::{
     Answer, Marked, Plan, QueryError, QueryTokens, QueryView, Scope, Subject, boxes_inside, choose_views,
-    execute,
+    execute, marked_boxes,
 };
 
 /// Why a question cannot be answered.
@@ -268,12 +268,9 @@ impl Engine {
         let size = (picture.width, picture.height);
         let boxes = match question.mask {
             Some(mask) => vec![mask_box(mask, picture)?],
-            None => boxes_inside(question.boxes, size)?,
+            None => marked_boxes(question.boxes, size)?,
         };
-        let unlike = match question.unlike {
-            [] => Vec::new(),
-            unlike => boxes_inside(unlike, size)?,
-        };
+        let unlike = boxes_inside(question.unlike, size)?;
         let mut subject = Subject { image: question.image.to_owned(), ..Subject::default() };
         for pose in Pose::all(plan.mirrored, plan.turned) {
             let turned = (pose != Pose::default()).then(|| picture.posed(pose));

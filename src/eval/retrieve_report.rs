@@ -369,6 +369,14 @@ fn on_one_line<S: Serializer>(hits: &[JudgedHit], serializer: S) -> Result<S::Ok
 }
 
 impl RetrieveReport {
+    /// The whole plan, which is without nothing, and the plan without each stage that was left out: figures and times.
+    pub fn plans(&self) -> impl Iterator<Item = (Option<&'static str>, &InOrder<Mean>, &StageTimes)> {
+        let whole = (None, &self.metrics, &self.timing);
+        let variants = self.variants.iter();
+        let variants = variants.map(|variant| (Some(variant.without), &variant.metrics, &variant.timing));
+        std::iter::once(whole).chain(variants)
+    }
+
     /// One line a figure, of all queries and of every slice, under a line of names.
     pub fn to_csv(&self) -> String {
         let mut text = "slice,from,to,queries,boxes,metric,value,ci95_low,ci95_high\n".to_owned();

@@ -31,4 +31,4 @@ pub use nearest::{Nearest, VectorSearch, comparable};
 pub use plan::{Plan, STAGES, Stage};
 pub use scope::Scope;
 pub use search::{SearchPath, Thoroughness};
-pub use subject::{Subject, boxes_inside, stored_image};
+pub use subject::{Subject, boxes_inside, marked_boxes, stored_image};

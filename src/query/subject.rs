@@ -17,13 +17,23 @@ pub struct Subject {
     pub unlike: Vec<f32>,
 }
 
-/// The parts of `boxes` that lie in an image of `width`×`height` pixels; without a box all of it.
+/// Where the object is in an image of that width and height: the parts of `boxes` in it, without a box all of it.
+///
+/// # Errors
+/// A box that lies outside.
+pub fn marked_boxes(boxes: &[Bbox], size: (u32, u32)) -> Result<Vec<Bbox>, QueryError> {
+    match boxes {
+        [] => Ok(vec![Bbox::of_image(size.0, size.1)]),
+        boxes => boxes_inside(boxes, size),
+    }
+}
+
+/// The parts of `boxes` that lie in an image of `width`×`height` pixels.
 ///
 /// # Errors
 /// A box that lies outside.
 pub fn boxes_inside(boxes: &[Bbox], (width, height): (u32, u32)) -> Result<Vec<Bbox>, QueryError> {
     let whole = Bbox::of_image(width, height);
-    let boxes = if boxes.is_empty() { &[whole] } else { boxes };
     let inside = |bbox: &Bbox| {
         let inside = bbox.intersection(&whole);
         let is_inside = inside.area() > 0.0;
@@ -62,14 +72,12 @@ impl Subject {
         let (image, segment) = (asked.image, &collection.segments()[asked.segment]);
         let size = (image.row.width_px, image.row.height_px);
         let mut subject = Self { image: image.path_text(), ..Self::default() };
-        for bbox in boxes_inside(boxes, size)? {
+        for bbox in marked_boxes(boxes, size)? {
             subject.looks.extend(seen(collection, segment, &image, &bbox, plan.tokens));
         }
-        if !unlike.is_empty() {
-            for bbox in boxes_inside(unlike, size)? {
-                let seen = seen(collection, segment, &image, &bbox, usize::MAX);
-                subject.unlike.extend(seen.into_iter().flat_map(|tokens| tokens.vectors));
-            }
+        for bbox in boxes_inside(unlike, size)? {
+            let seen = seen(collection, segment, &image, &bbox, usize::MAX);
+            subject.unlike.extend(seen.into_iter().flat_map(|tokens| tokens.vectors));
         }
         Ok(subject)
     }

@@ -127,16 +127,14 @@ fn figures(report: &RetrieveReport) -> Markup {
 
 /// The whole plan beside the plan without each stage that was left out.
 fn variants(report: &RetrieveReport) -> Markup {
-    let whole = ("nothing", &report.metrics, &report.timing);
-    let variants = report.variants.iter().map(|variant| (variant.without, &variant.metrics, &variant.timing));
     html! {
         div.wide {
             table {
                 thead { tr { th { "without" } @for name in VARIANT_FIGURES { th { (name) } } th { "search p50 ms" } th { "rerank p50 ms" } } }
                 tbody {
-                    @for (without, metrics, timing) in std::iter::once(whole).chain(variants) {
+                    @for (without, metrics, timing) in report.plans() {
                         tr {
-                            td { (without) }
+                            td { (without.unwrap_or("nothing")) }
                             @for name in VARIANT_FIGURES {
                                 td { @if let Some(mean) = metrics.named(name) { (format!("{:.3}", mean.value)) } }
                             }
