@@ -27,11 +27,23 @@ pub(crate) struct ModelArguments {
     /// Output of the graph to read tokens from [default: the folder's choice]
     #[arg(long, value_name = "NAME")]
     pub output: Option<String>,
+    /// The same by the number of a block, or last: 7 is hidden_states.7, last is last_hidden_state
+    #[arg(long, value_name = "N|last", conflicts_with = "output", value_parser = parse_layer)]
+    pub layer: Option<String>,
     /// Value of an extra input of the graph (repeatable)
     #[arg(long, value_name = "NAME=NUMBER", value_parser = parse_input)]
     pub input: Vec<(String, f64)>,
     #[command(flatten)]
     pub runtime: RuntimeArguments,
+}
+
+/// The output of a graph that a layer's number means.
+fn parse_layer(text: &str) -> Result<String, String> {
+    match (text, text.parse::<u32>()) {
+        ("last", _) => Ok("last_hidden_state".to_owned()),
+        (_, Ok(number)) => Ok(format!("hidden_states.{number}")),
+        _ => Err("give the number of a block, or last".to_owned()),
+    }
 }
 
 /// A share above 0 and up to 1.
@@ -119,7 +131,7 @@ impl ModelArguments {
     pub fn open(&self) -> Result<Model, ModelError> {
         let options = ModelOptions {
             variant: self.variant.clone(),
-            output: self.output.clone(),
+            output: self.output.clone().or_else(|| self.layer.clone()),
             inputs: self.input.iter().cloned().collect(),
             onnxruntime: self.runtime.onnxruntime.clone(),
         };

@@ -103,8 +103,13 @@ pub(crate) struct QueryBar {
 impl QueryBar {
     /// A bar on standard error; nothing where that is no terminal.
     pub fn new() -> Self {
-        let style = "{bar:30} {human_pos}/{human_len} queries  {eta} left";
-        Self { bar: bar(ProgressStyle::with_template(style)) }
+        Self::of("queries")
+    }
+
+    /// The same for work on something else.
+    pub fn of(what: &str) -> Self {
+        let style = format!("{{bar:30}} {{human_pos}}/{{human_len}} {what}  {{eta}} left");
+        Self { bar: bar(ProgressStyle::with_template(&style)) }
     }
 
     /// Shows how far the work is.

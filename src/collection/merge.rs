@@ -11,7 +11,7 @@ use super::{
     Collection, CollectionError, Draft, GraphDemand, PreparationChoice, Published, Ungraphed, common_root,
     meaning, model_difference, path_prefix, read_listed, require_tokens, write_preparation,
 };
-use crate::dims::Source;
+use crate::dims::{Moments, Source};
 use crate::index::VectorLayout;
 use crate::segment::{Listed, RowEncoding};
 
@@ -80,7 +80,7 @@ pub fn merge(
     let (segment, preparation) = match choice {
         Some(choice) => {
             let blocks = fold.blocks().ok_or_else(|| without_raw(&collections))?;
-            let preparation = choice.fit(&blocks)?;
+            let preparation = choice.fit(|| Moments::of_blocks(&blocks, dim))?;
             let encoding = RowEncoding { preparation: &preparation, metric, rows };
             (fold.write_prepared(&folder, id, &blocks, &encoding, &mut written)?, preparation)
         }

@@ -69,16 +69,15 @@ impl PreparationChoice {
         self.fixed.as_ref().or(self.generic.as_ref()).map(Preparation::digest).unwrap_or_default()
     }
 
-    /// The preparation, fitted on blocks of tokens where it needs to be.
+    /// The preparation, fitted on the moments of tokens where it needs to be.
     ///
     /// # Errors
     /// No tokens.
-    pub fn fit(self, blocks: &[&[f32]]) -> Result<Preparation, PreparationError> {
-        match (self.fixed, &self.source) {
-            (Some(fixed), _) => Ok(fixed),
+    pub fn fit(&self, moments: impl FnOnce() -> Moments) -> Result<Preparation, PreparationError> {
+        match (&self.fixed, &self.source) {
+            (Some(fixed), _) => Ok(fixed.clone()),
             (None, Source::Own(method)) => {
-                let moments = Moments::of_blocks(blocks, self.dim);
-                let mut fitted = Preparation::fit(method, &moments, self.generic.as_ref())?;
+                let mut fitted = Preparation::fit(method, &moments(), self.generic.as_ref())?;
                 fitted.fitted_on = "collection".to_owned();
                 Ok(fitted)
             }

@@ -10,7 +10,7 @@ use super::{
     Collection, CollectionError, Draft, GraphDemand, PreparationChoice, Published, Ungraphed, meaning,
     require_tokens, segment_dir, write_preparation,
 };
-use crate::dims::{Preparation, Source};
+use crate::dims::{Moments, Preparation, Source};
 use crate::index::VectorLayout;
 use crate::segment::{BLOCK_TOKENS, FileRole, RowEncoding, Segment, file_entry};
 
@@ -52,7 +52,7 @@ pub fn prepare(
             blocks.extend(tokens[range.start * dim..range.end * dim].chunks(BLOCK_TOKENS * dim));
         }
     }
-    let preparation = choice.fit(&blocks)?;
+    let preparation = choice.fit(|| Moments::of_blocks(&blocks, dim))?;
     let (held, digest) = (&manifest.preparation, preparation.digest());
     if (&held.spec, &held.fitted_on, &held.digest) == (&preparation.method, &preparation.fitted_on, &digest) {
         // The stored vectors are what they would become.

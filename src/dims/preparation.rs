@@ -211,6 +211,11 @@ impl Preparation {
         self.map.as_ref().map_or(selected, |map| map.len() / selected)
     }
 
+    /// Dimensions of a token that are dropped.
+    pub fn dims_dropped(&self) -> usize {
+        self.keep.as_ref().map_or(0, |keep| self.input_dim - keep.len())
+    }
+
     /// Whether tokens stay as they are.
     pub fn is_none(&self) -> bool {
         self.keep.is_none() && self.mean.is_none() && self.scale.is_none() && self.map.is_none()

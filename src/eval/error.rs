@@ -9,6 +9,8 @@ use crate::collection::CollectionError;
 use crate::core::{Fault, Kind};
 use crate::engine::EngineError;
 use crate::exchange::ExchangeError;
+use crate::ingest::IngestError;
+use crate::model::ModelError;
 use crate::picture::PictureError;
 use crate::query::QueryError;
 use crate::segment::OpenSegmentError;
@@ -88,6 +90,12 @@ pub enum EvalError {
         /// What is wrong.
         source: FormatError,
     },
+    /// A model that fails.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Images that cannot be found.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
     /// Labels that cannot be used.
     #[error(transparent)]
     Labels(#[from] LabelError),
@@ -143,6 +151,49 @@ pub enum EvalError {
         /// Width and height of the picture.
         found: [u32; 2],
     },
+    /// Images of which no tile can be cut.
+    #[error(
+        "{}: none of {images} images gives a tile of {tile_px} px: {unreadable} cannot be read, the others are smaller; choose a smaller --tile",
+        root.display()
+    )]
+    NoTiles {
+        /// The folder of the images.
+        root: PathBuf,
+        /// Images that were looked at.
+        images: usize,
+        /// Those that cannot be read.
+        unreadable: usize,
+        /// Side of a tile.
+        tile_px: u32,
+    },
+    /// Frames of which no two can be compared.
+    #[error(
+        "{}: of {frames} frames no two are {gaps} frames from each other and show the same instance; choose --gaps and --every so that some do",
+        set.display()
+    )]
+    NoPairs {
+        /// The labelled set.
+        set: PathBuf,
+        /// Frames that were used.
+        frames: usize,
+        /// Frames between two.
+        gaps: String,
+    },
+    /// Tiles that the model cannot see in that size.
+    #[error(
+        "the model sees {width}x{height} px where {input_px} are asked for; give --input-px a multiple of its patch of {patch_px} px, or the \
+         size that its graph takes"
+    )]
+    TileInput {
+        /// What was asked for.
+        input_px: u32,
+        /// What it sees.
+        width: u32,
+        /// What it sees.
+        height: u32,
+        /// Side of its patches.
+        patch_px: u32,
+    },
     /// Queries of which none has anything to find.
     #[error(
         "{}: no query shows an instance that {} has outside the query's own image and its neighbours; both files must use the same          instance ids", queries.display(), gallery.display()
@@ -170,6 +221,8 @@ impl Fault for EvalError {
             Self::Collection(error) => error.kind(),
             Self::Segment(error) => error.kind(),
             Self::Query(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Ingest(error) => error.kind(),
             Self::Labels(error) => error.kind(),
             Self::Engine(error) => error.kind(),
             Self::Picture { source, .. } => source.kind(),
@@ -177,6 +230,9 @@ impl Fault for EvalError {
             Self::TooFewRows { .. }
             | Self::NothingLeft { .. }
             | Self::Metric { .. }
+            | Self::NoTiles { .. }
+            | Self::TileInput { .. }
+            | Self::NoPairs { .. }
             | Self::NothingToFind { .. } => Kind::Invalid,
             Self::Dimensions { .. } | Self::NotIndexed { .. } | Self::OtherSize { .. } => Kind::Incompatible,
             Self::NotExact { .. } | Self::Format { .. } => Kind::Internal,

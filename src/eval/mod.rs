@@ -4,30 +4,41 @@
 mod ann;
 mod ann_report;
 mod data;
+mod encoder;
 mod error;
+mod identify;
 mod labels;
 mod machine;
 mod measures;
+mod protocol_report;
 mod recall;
 mod retrieve;
 mod retrieve_report;
+mod roi;
 mod slices;
+mod track;
+mod transformation;
 mod truth;
 mod workers;
 
 pub use ann::{AnnOptions, AnnStep, EXACT_QUERIES, run_ann};
 pub use ann_report::{AnnPoint, AnnReport, IndexReport};
 pub use data::{AnnData, DataReport, LoadOptions, Queries};
+pub use encoder::Encoder;
 pub use error::EvalError;
+pub use identify::{IdentifyOptions, run_identify};
 pub use labels::{LabelError, LabelledBox, LabelledImage, LabelledSet};
 pub use machine::{Machine, Memory};
 pub use measures::{
     BoxRanking, CI95_RESAMPLES, Calibration, CalibrationBin, Mean, Place, Ranking, Relevance, pareto,
     percentile,
 };
+pub use protocol_report::{Curves, Example, Mark, Panel, ProtocolReport, QueryFigures};
 pub use recall::{TieRule, Truth};
 pub use retrieve::{RetrieveOptions, run_retrieve};
 pub use retrieve_report::{
     Absent, AbsentQuery, CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles,
     QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes, VARIANT_FIGURES, Variant,
 };
+pub use track::{TrackOptions, run_track};
+pub use transformation::{Condition, TRANSFORMATIONS, Transformation};

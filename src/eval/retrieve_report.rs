@@ -162,6 +162,8 @@ pub struct CollectionData {
 pub struct ModelData {
     /// Name of the model.
     pub name: String,
+    /// Which of its graphs: `fp32`, `int8`, ...
+    pub variant: String,
     /// BLAKE3 of its graph.
     pub digest: String,
     /// Output of the graph.
@@ -172,6 +174,13 @@ pub struct ModelData {
     pub preparation_digest: String,
     /// The similarity.
     pub similarity: String,
+    /// What of ONNX Runtime ran the graph.
+    pub provider: &'static str,
+}
+
+impl ModelData {
+    /// The one that sessions ask for.
+    pub(super) const PROVIDER: &str = "cpu";
 }
 
 impl RetrieveSetup {
@@ -213,11 +222,13 @@ impl RetrieveSetup {
             },
             model: ModelData {
                 name: model.name.clone(),
+                variant: model.variant.clone(),
                 digest: model.digest.clone(),
                 output: model.output.clone(),
                 preparation: preparation.spec.clone(),
                 preparation_digest: preparation.digest.clone(),
                 similarity: manifest.metric.clone(),
+                provider: ModelData::PROVIDER,
             },
             dims_dropped: if drops { (model.hidden_size - manifest.dim) as usize } else { 0 },
         }

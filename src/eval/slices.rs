@@ -58,7 +58,7 @@ mod tests {
     fn labelled(scale: Option<f64>, rotation: Option<f64>) -> LabelledBox {
         let bbox = Bbox::new(0.0, 0.0, 32.0, 32.0);
         let (id, instance) = ("1".to_owned(), "a".to_owned());
-        LabelledBox { id, image: 0, instance, bbox, scale, rotation, occlusion: None }
+        LabelledBox { id, image: 0, instance, category: None, bbox, scale, rotation, occlusion: None }
     }
 
     #[test]

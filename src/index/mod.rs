@@ -20,7 +20,7 @@ pub use topk::{Neighbour, TopK};
 pub const DEFAULT_EF: usize = 64;
 
 /// A searchable set of vectors. Answers are the same for any number of threads.
-pub trait PatchIndex: Sync {
+pub trait PatchIndex: Send + Sync {
     /// The `k` vectors most similar to `query`, best first; of equal ones the lower row first. An approximate index looks as
     /// hard as `ef` says, the nodes that it keeps in view; the exact one takes no notice.
     fn search(&self, query: &[f32], k: usize, ef: usize) -> Vec<Neighbour>;

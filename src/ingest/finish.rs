@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::journal::{Embedded, Journal, Outcome, Record, Reject, ViewRecord};
 use super::{IndexOptions, IngestError, Sources, model_binding, spools_raw, view_plan};
 use crate::collection::{CREATED_BY, CollectionError, Draft, PreparationChoice, write_preparation};
-use crate::dims::Preparation;
+use crate::dims::{Moments, Preparation};
 use crate::model::Model;
 use crate::segment::{BLOCK_TOKENS, FileRole, Listed, SegmentTables, file_entry, write_container};
 use crate::storage::{Map, StorageError};
@@ -36,11 +36,9 @@ pub(super) fn finish(
     }
     let raw = spools_raw(options, choice.fixed());
     let spool = Spool::open(&journal, &originals(&embedded))?;
-    let preparation = match raw {
-        true => choice.fit(&spool.blocks(model.spec.hidden_size)),
-        false => choice.fit(&[]),
-    };
-    let preparation = preparation.map_err(CollectionError::from)?;
+    let dim = model.spec.hidden_size;
+    let preparation =
+        choice.fit(|| Moments::of_blocks(&spool.blocks(dim), dim)).map_err(CollectionError::from)?;
     let metadata_of = |path: &[u8]| options.told(&sources.root, path, serde_json::Map::new());
     let segment = write_segment(draft, &metadata_of, &embedded, &spool, &preparation, raw, options)?;
     let rejects = write_rejects(draft, &journal.sorted_rejects())?;

@@ -2,13 +2,18 @@
 
 mod ann;
 mod answer;
+mod curve;
 mod figure;
 mod heat;
+mod measures;
 mod page;
 mod plot;
+mod protocol;
 mod retrieve;
 mod side_by_side;
+mod stage;
 
 pub use ann::{ann_page, ann_plot};
 pub use answer::{PageInput, answer_page};
+pub use protocol::{ProtocolPage, protocol_page};
 pub use retrieve::{RetrievePage, retrieve_page};

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 
 use maud::{Markup, html};
 
-use super::figure::{jpeg, rectangle, view_box};
+use super::measures::{digest, interval, table};
 use super::page::Page;
-use crate::core::Bbox;
+use super::stage::stage;
 use crate::eval::{
     Absent, Calibration, JudgedHit, Mean, QueryReport, RetrieveReport, Slice, VARIANT_FIGURES,
 };
@@ -19,8 +19,6 @@ const STYLE: &str = concat!(
     include_str!("figure.css"),
     include_str!("retrieve.css")
 );
-/// Long side of a picture on the page, in pixels.
-const SHOWN_PX: u32 = 320;
 /// Queries shown of the best, and of the worst.
 const QUERIES_SHOWN: usize = 6;
 /// Hits shown of each.
@@ -67,7 +65,7 @@ pub fn retrieve_page(input: &RetrievePage<'_>) -> String {
         content: html! {
             main {
                 (facts(report))
-                section { h2 { "All queries" } (figures(report)) }
+                section { h2 { "All queries" } (table(&report.metrics)) }
                 @if !report.slices.is_empty() { section { h2 { "By what is to be found" } (slices(&report.slices)) } }
                 @if !report.variants.is_empty() { section { h2 { "Without a stage of the plan" } (variants(report)) } }
                 @if let Some(said) = &report.calibration { section { h2 { "Probabilities" } (probabilities(said, report.absent.as_ref())) } }
@@ -98,29 +96,6 @@ fn facts(report: &RetrieveReport) -> Markup {
             dt { "model" } dd { (model.name) ", " (model.output) "; " code { (digest(&model.digest)) } }
             dt { "preparation" } dd { (model.preparation) ", " (model.similarity) "; " code { (digest(&model.preparation_digest)) } }
             dt { "machine" } dd { (machine.cpu) ", " (machine.cores) " cores, " (machine.kernels) ", " (machine.os) }
-        }
-    }
-}
-
-/// As much of a digest as tells files apart.
-fn digest(hex: &str) -> &str {
-    hex.get(..16).unwrap_or(hex)
-}
-
-fn figures(report: &RetrieveReport) -> Markup {
-    html! {
-        div.wide {
-            table {
-                thead { tr { th { "figure" } th { "mean" } th { "95 % interval" } th { "0 to 1" } th { "queries" } } }
-                tbody {
-                    @for (name, mean) in &report.metrics.0 {
-                        tr {
-                            td { (name) } td { (format!("{:.3}", mean.value)) } td { (interval(mean)) } td { (bar(mean)) }
-                            td { (mean.queries) }
-                        }
-                    }
-                }
-            }
         }
     }
 }
@@ -179,21 +154,6 @@ fn percent(share: &Mean) -> String {
     format!("{:.1} %", 100.0 * share.value)
 }
 
-fn interval(mean: &Mean) -> String {
-    mean.ci95.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"))
-}
-
-/// The interval with the mean in it.
-fn bar(mean: &Mean) -> Markup {
-    let [low, high] = mean.ci95.unwrap_or([mean.value; 2]);
-    html! {
-        span.interval {
-            i style=(format!("left:{:.1}%;width:{:.1}%", low * 100.0, (high - low) * 100.0)) {}
-            b style=(format!("left:{:.1}%", mean.value * 100.0)) {}
-        }
-    }
-}
-
 fn slices(slices: &[Slice]) -> Markup {
     html! {
         div.wide {
@@ -240,7 +200,7 @@ fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> M
                 h2 { (title) }
                 @for query in queries {
                     div.asked {
-                        (picture((input.query_picture)(query), &[(query.bbox, "box")], html! {
+                        (stage((input.query_picture)(query), &[(query.bbox, "box")], html! {
                             b { (query.instance) } " (query " (query.query) "); images to find: " (query.positives)
                             @for name in BETTER_BY { "; " (name) " " (format!("{:.3}", figure(query, name))) }
                         }))
@@ -248,7 +208,7 @@ fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> M
                             @let truth = hit.truth.iter().map(|&bbox| (bbox, "box true"));
                             @let class = if hit.iou.is_some_and(|iou| iou >= 0.5) { "box right" } else { "box wrong" };
                             @let boxes = truth.chain([(hit.bbox, class)]).collect::<Vec<_>>();
-                            (picture((input.hit_picture)(hit), &boxes, html! {
+                            (stage((input.hit_picture)(hit), &boxes, html! {
                                 b { (rank) ". " } (hit.image) ", " (format!("{:.3}", hit.score))
                                 @if let Some(iou) = hit.iou { ", IoU " (format!("{iou:.2}")) }
                             }))
@@ -257,23 +217,6 @@ fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> M
                 }
                 p.hint { "Green: IoU .5 or more with a box of the instance; red: less; dashed: that box." }
             }
-        }
-    }
-}
-
-fn picture(picture: Result<Picture, String>, boxes: &[(Bbox, &str)], caption: Markup) -> Markup {
-    html! {
-        figure {
-            @match picture {
-                Ok(picture) => div.stage {
-                    img src=(jpeg(&picture, SHOWN_PX)) alt="";
-                    svg viewBox=(view_box(&picture)) aria-hidden="true" {
-                        @for (bbox, class) in boxes { (rectangle(bbox, class)) }
-                    }
-                },
-                Err(reason) => p.gone { "The picture cannot be shown: " (reason) },
-            }
-            figcaption { (caption) }
         }
     }
 }

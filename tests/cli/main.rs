@@ -22,6 +22,7 @@ mod model;
 mod nearest;
 mod output_folder;
 mod preparation;
+mod protocols;
 mod query;
 mod repair;
 #[cfg(unix)]

@@ -15,6 +15,14 @@ use crate::core::Bbox;
 struct File {
     images: Vec<Image>,
     annotations: Vec<Annotation>,
+    #[serde(default)]
+    categories: Vec<Category>,
+}
+
+#[derive(Deserialize)]
+struct Category {
+    id: Value,
+    name: Value,
 }
 
 // Values are checked by hand where an error has to name their entry.
@@ -36,6 +44,8 @@ struct Annotation {
     id: Value,
     #[serde(default)]
     image_id: Value,
+    #[serde(default)]
+    category_id: Value,
     #[serde(default)]
     bbox: Value,
     #[serde(default)]
@@ -77,6 +87,8 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
             frame: name(&image.video_id).zip(image.frame_index.as_i64()),
         });
     }
+    let categories: HashMap<String, String> =
+        file.categories.iter().filter_map(|category| name(&category.id).zip(name(&category.name))).collect();
     let mut boxes = Vec::with_capacity(file.annotations.len());
     for annotation in file.annotations {
         let wrong = |wrong: String| entry("annotation", &annotation.id, wrong);
@@ -120,6 +132,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
             id: name(&annotation.id).unwrap_or_default(),
             image,
             instance,
+            category: name(&annotation.category_id).and_then(|id| categories.get(&id).cloned()),
             bbox,
         });
     }
@@ -147,7 +160,7 @@ mod tests {
 
     fn with(annotation: &Value) -> Value {
         let image = json!({"id": 1, "file_name": "images/a.jpg", "width": 40, "height": 30, "video_id": 3, "frame_index": 9});
-        json!({"images": [image], "annotations": [annotation], "categories": []})
+        json!({"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "cup"}]})
     }
 
     #[test]
@@ -159,7 +172,8 @@ mod tests {
         .unwrap();
         assert_eq!(images[0].path, Path::new("/set/images/a.jpg"));
         assert_eq!(images[0].frame, Some(("3".to_owned(), 9)));
-        let LabelledBox { id, image, instance, bbox, scale, rotation, occlusion } = &boxes[0];
+        let LabelledBox { id, image, instance, category, bbox, scale, rotation, occlusion } = &boxes[0];
+        assert_eq!(category.as_deref(), Some("cup"));
         assert_eq!((id.as_str(), *image, instance.as_str()), ("5", 0, "mug"));
         assert_eq!(
             (*bbox, *scale, *rotation, *occlusion),

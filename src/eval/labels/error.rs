@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::core::{Fault, Kind};
+use crate::picture::PictureError;
 use crate::storage::StorageError;
 
 /// Why a file of labels cannot be used.
@@ -13,12 +14,26 @@ pub enum LabelError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A kind of file that nothing reads.
-    #[error("{}: no reader of labels reads this kind of file; give one of {}", path.display(), known.join(", "))]
+    #[error("{}: no reader of labels reads this; give {}", path.display(), known.join(", or "))]
     Unknown {
         /// The file.
         path: PathBuf,
         /// Kinds that are read.
-        known: Vec<String>,
+        known: Vec<&'static str>,
+    },
+    /// A folder without frames.
+    #[error("{}: no frame is here; frames are images that are named by their numbers: 000001.jpg", path.display())]
+    NoFrames {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A frame that is no picture.
+    #[error("{}: {source}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        source: PictureError,
     },
     /// Another text than it is said to be.
     #[error("{}: not a COCO file of images and annotations: {source}", path.display())]
@@ -33,7 +48,7 @@ pub enum LabelError {
     Entry {
         /// The file.
         path: PathBuf,
-        /// `image` or `annotation`.
+        /// `image`, `annotation` or `line`.
         what: &'static str,
         /// What the file calls it.
         id: String,
@@ -46,7 +61,10 @@ impl Fault for LabelError {
     fn kind(&self) -> Kind {
         match self {
             Self::Storage(error) => error.kind(),
-            Self::Unknown { .. } | Self::Json { .. } | Self::Entry { .. } => Kind::Invalid,
+            Self::Picture { source, .. } => source.kind(),
+            Self::Unknown { .. } | Self::Json { .. } | Self::Entry { .. } | Self::NoFrames { .. } => {
+                Kind::Invalid
+            }
         }
     }
 }

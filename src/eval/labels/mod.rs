@@ -3,6 +3,7 @@
 
 mod coco;
 mod error;
+mod mot;
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +12,12 @@ pub use error::LabelError;
 use crate::core::Bbox;
 use crate::storage::StorageError;
 
-/// The images and boxes of one file.
+/// The images and boxes of one file or folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelledSet {
-    /// The file.
+    /// The file or folder.
     pub file: PathBuf,
-    /// BLAKE3 of the file, hexadecimal.
+    /// BLAKE3 of the file of labels, hexadecimal.
     pub digest: String,
     /// Its images.
     pub images: Vec<LabelledImage>,
@@ -48,6 +49,8 @@ pub struct LabelledBox {
     pub image: usize,
     /// The instance that it shows.
     pub instance: String,
+    /// What kind of thing that is.
+    pub category: Option<String>,
     /// The box.
     pub bbox: Bbox,
     /// How large the instance is, 1 for some size that all of its boxes are compared with.
@@ -61,31 +64,44 @@ pub struct LabelledBox {
 /// The images and boxes that a reader finds.
 type Labels = (Vec<LabelledImage>, Vec<LabelledBox>);
 
-/// What reads one kind of file.
+/// What reads one kind of labels.
 struct Reader {
-    name: &'static str,
-    /// How names of such files end.
-    extension: &'static str,
+    /// What it reads, in words.
+    form: &'static str,
+    /// The file of the labels, where this is such a file or folder.
+    labels: fn(&Path) -> Option<PathBuf>,
+    /// Reads the bytes of that file; the path is the one that was given.
     read: fn(&Path, &[u8]) -> Result<Labels, LabelError>,
 }
 
-const READERS: [Reader; 1] = [Reader { name: "COCO", extension: "json", read: coco::read }];
+const READERS: [Reader; 2] = [
+    Reader { form: "a .json file (COCO)", labels: |path| has_extension(path, "json"), read: coco::read },
+    Reader {
+        form: "a folder with img1 and gt/gt.txt (MOT Challenge)",
+        labels: |path| path.is_dir().then(|| path.join(mot::TRUTH)).filter(|file| file.is_file()),
+        read: mot::read,
+    },
+];
+
+fn has_extension(path: &Path, wanted: &str) -> Option<PathBuf> {
+    let extension = path.extension()?.to_string_lossy().to_lowercase();
+    (extension == wanted).then(|| path.to_owned())
+}
 
 impl LabelledSet {
-    /// Reads a file by the reader that its name asks for.
+    /// Reads a file or folder by the reader that knows its form.
     ///
     /// # Errors
-    /// A file that cannot be read, of a kind that no reader reads, or that says what cannot be; with the box or image.
-    pub fn read(file: &Path) -> Result<Self, LabelError> {
-        let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        let reader = READERS.iter().find(|reader| extension.as_deref() == Some(reader.extension));
+    /// What cannot be read, has a form that no reader knows, or says what cannot be; with the box or image.
+    pub fn read(path: &Path) -> Result<Self, LabelError> {
+        let found = READERS.iter().find_map(|reader| Some((reader, (reader.labels)(path)?)));
         let unknown = || LabelError::Unknown {
-            path: file.to_owned(),
-            known: READERS.iter().map(|reader| format!(".{} ({})", reader.extension, reader.name)).collect(),
+            path: path.to_owned(),
+            known: READERS.iter().map(|reader| reader.form).collect(),
         };
-        let reader = reader.ok_or_else(unknown)?;
-        let bytes = std::fs::read(file).map_err(StorageError::at("read", file))?;
-        let (images, boxes) = (reader.read)(file, &bytes)?;
-        Ok(Self { file: file.to_owned(), digest: blake3::hash(&bytes).to_hex().to_string(), images, boxes })
+        let (reader, labels) = found.ok_or_else(unknown)?;
+        let bytes = std::fs::read(&labels).map_err(StorageError::at("read", &labels))?;
+        let (images, boxes) = (reader.read)(path, &bytes)?;
+        Ok(Self { file: path.to_owned(), digest: blake3::hash(&bytes).to_hex().to_string(), images, boxes })
     }
 }

@@ -1,14 +1,15 @@
-//! `patchdex eval`: how good the answers are, by the protocols of `crate::eval`.
+//! `patchdex eval retrieve`: how good the answers to labelled queries are.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::arguments::{PlanArguments, RuntimeArguments, parse_share, require_folder};
-use super::failure::Failure;
-use super::progress::QueryBar;
-use super::target::{PAGE_START, check_target, command_line, write_target};
-use super::{Outcome, output, pictures};
+use super::protocol::{OutputArguments, interval};
+use crate::cli::arguments::{PlanArguments, RuntimeArguments, parse_share, require_folder};
+use crate::cli::failure::Failure;
+use crate::cli::progress::QueryBar;
+use crate::cli::target::command_line;
+use crate::cli::{Outcome, output, pictures};
 use crate::collection::Collection;
 use crate::engine::{Engine, EngineOptions};
 use crate::eval::{
@@ -20,14 +21,8 @@ use crate::report::{RetrievePage, retrieve_page};
 /// Figures of a slice that the table shows; all of them are in the files.
 const SLICE_FIGURES: [&str; 3] = ["map.trapezoidal", "cmc.1", "success.iou.0.5"];
 
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    /// Object instance retrieval: boxes of labelled images as queries, ranked images and boxes as answers
-    Retrieve(RetrieveArguments),
-}
-
 #[derive(Args)]
-pub(crate) struct RetrieveArguments {
+pub(crate) struct Arguments {
     /// Folder of the collection, made of the gallery's images and any others
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
@@ -71,32 +66,13 @@ pub(crate) struct RetrieveArguments {
     model: Option<String>,
     #[command(flatten)]
     runtime: RuntimeArguments,
-    /// Print one JSON object, with every query and its hits
-    #[arg(long)]
-    json: bool,
-    /// Also write the figures, one a line
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
-    /// Also write a page with figures, slices, and the best and worst queries
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
-pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
-    match command {
-        Command::Retrieve(arguments) => retrieve(arguments).map(|()| Outcome::Done),
-    }
-}
-
-fn retrieve(arguments: &RetrieveArguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     require_folder(&arguments.collection, &[&arguments.gallery, &arguments.queries])?;
-    let files = [
-        (&arguments.csv, "--csv", "a table of figures", "slice,from,"),
-        (&arguments.html, "--html", "a page", PAGE_START),
-    ];
-    for (file, option, what, start) in files {
-        file.as_deref().map_or(Ok(()), |file| check_target(file, option, what, start))?;
-    }
+    arguments.output.check("slice,from,")?;
     let [gallery, queries] = [&arguments.gallery, &arguments.queries].map(|file| LabelledSet::read(file));
     let (gallery, queries) = (gallery?, queries?);
     let threads = arguments.runtime.threads();
@@ -117,16 +93,8 @@ fn retrieve(arguments: &RetrieveArguments) -> Result<(), Failure> {
     let report = run_retrieve(engine, &gallery, &queries, &options, &mut |done, of| bar.show(done, of));
     bar.finish();
     let report = report?;
-    if let Some(file) = &arguments.csv {
-        write_target(file, &report.to_csv())?;
-    }
-    if let Some(file) = &arguments.html {
-        write_target(file, &page(arguments, &report)?)?;
-    }
-    match arguments.json {
-        true => output::json(&report),
-        false => print_table(&report),
-    }
+    arguments.output.write(&report, || report.to_csv(), || page(arguments, &report), print_table)?;
+    Ok(Outcome::Done)
 }
 
 /// Stands for every stage.
@@ -142,7 +110,7 @@ fn omitted(names: &[String]) -> Vec<Stage> {
     STAGES.iter().filter(is_named).copied().collect()
 }
 
-fn page(arguments: &RetrieveArguments, report: &RetrieveReport) -> Result<String, Failure> {
+fn page(arguments: &Arguments, report: &RetrieveReport) -> Result<String, Failure> {
     let collection = Collection::open(&arguments.collection)?;
     Ok(retrieve_page(&RetrievePage {
         report,
@@ -247,10 +215,6 @@ fn print_probabilities(report: &RetrieveReport) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
-}
-
-fn interval(mean: &Mean) -> String {
-    mean.ci95.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
 }
 
 fn short(metrics: &InOrder<Mean>, name: &str) -> String {

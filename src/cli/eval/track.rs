@@ -1,0 +1,81 @@
+//! `patchdex eval track`: whether objects of a video are told apart by the tokens inside their boxes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::protocol::{EncoderArguments, OutputArguments};
+use crate::cli::Outcome;
+use crate::cli::failure::Failure;
+use crate::cli::progress::QueryBar;
+use crate::eval::{LabelledSet, TrackOptions, run_track};
+
+/// Examples on a page: so many of the best pairs of frames, and of the worst.
+const EXAMPLES: usize = 3;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Labelled frames: a folder with img1 and gt/gt.txt (MOT Challenge), or a COCO file whose images have video_id and frame_index
+    #[arg(value_name = "SEQUENCE")]
+    sequence: PathBuf,
+    /// What goes through the model: whole, the frame at once; tiles:PX, tiles of PX model input pixels alone, put together
+    /// afterwards
+    #[arg(long, value_name = "VIEWS", default_value = "whole", value_parser = parse_views)]
+    views: Views,
+    /// Long side of a frame in model input pixels
+    #[arg(long, value_name = "PX", default_value_t = 518, value_parser = clap::value_parser!(u32).range(16..=8192))]
+    long_side: u32,
+    /// Use every so many frames, from the first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
+    /// Last frame that is used, by its number [default: all]
+    #[arg(long, value_name = "N")]
+    last: Option<i64>,
+    /// Frames between two that are compared [default: 1,3,5,...,59]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    gaps: Vec<u32>,
+    /// Points along each side of a bin of RoIAlign: 1 is its centre
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    samples: u8,
+    #[command(flatten)]
+    encoder: EncoderArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// Side of the tiles, or none.
+#[derive(Clone)]
+struct Views(Option<u32>);
+
+fn parse_views(text: &str) -> Result<Views, String> {
+    let side =
+        text.strip_prefix("tiles:").and_then(|px| px.parse().ok()).filter(|px| (14..=4096).contains(px));
+    match (text, side) {
+        ("whole", _) => Ok(Views(None)),
+        (_, Some(px)) => Ok(Views(Some(px))),
+        _ => Err("give whole, or tiles:PX".to_owned()),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    arguments.output.check(OutputArguments::CSV_START)?;
+    let set = LabelledSet::read(&arguments.sequence)?;
+    let encoder = arguments.encoder.open()?;
+    let options = TrackOptions {
+        long_side_px: arguments.long_side,
+        tile_px: arguments.views.0,
+        every: arguments.every,
+        last: arguments.last,
+        gaps: match arguments.gaps.as_slice() {
+            [] => (1..60).step_by(2).collect(),
+            gaps => gaps.to_vec(),
+        },
+        samples: usize::from(arguments.samples),
+        examples: if arguments.output.html.is_some() { EXAMPLES } else { 0 },
+    };
+    let bar = QueryBar::of("frames");
+    let report = run_track(&set, &encoder, &options, &mut |done, of| bar.show(done, of));
+    bar.finish();
+    arguments.output.write_protocol(&report?)?;
+    Ok(Outcome::Done)
+}

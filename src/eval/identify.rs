@@ -1,0 +1,373 @@
+//! Instance identification under transformations: for every patch of changed tiles the most similar patch of the unchanged ones,
+//! which is right where it is the patch that the asked one's centre comes from. Needs no labels.
+
+use std::time::Instant;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::encoder::{Encoder, Mapping, embed, open_picture};
+use super::protocol_report::{Example, Mark, Panel, means};
+use super::transformation::Condition;
+use super::workers::{pool, share};
+use super::{EvalError, InOrder, Machine, ModelData, ProtocolReport, QueryFigures};
+use crate::core::{Bbox, Grid, drawn};
+use crate::dims::Moments;
+use crate::index::{HnswParameters, IndexKind, PatchIndex, Rows, Vectors};
+use crate::ingest::Sources;
+use crate::model::{Model, Session};
+use crate::picture::{Filter, Limits, Picture, header};
+
+/// How identification is measured.
+#[derive(Clone)]
+pub struct IdentifyOptions {
+    /// Side of the tiles, in image pixels; what is left at the right and below is not used.
+    pub tile_px: u32,
+    /// Side of a tile as the model sees it, in pixels.
+    pub input_px: u32,
+    /// What is done to tiles.
+    pub conditions: Vec<Condition>,
+    /// Where a patch of a turned tile comes from is taken the other way round, as the authors' notebooks do.
+    pub notebook_map: bool,
+    /// The index that answers.
+    pub index: &'static IndexKind,
+    /// How hard an approximate one looks.
+    pub ef: usize,
+    /// Images that are used, drawn by `seed`; none: all.
+    pub limit: Option<usize>,
+    /// Draws images and noise.
+    pub seed: u64,
+    /// Examples that are kept for a page, of each kind of change.
+    pub examples: usize,
+}
+
+/// A tile of an image.
+struct Tile {
+    /// Place of the image among those that are used.
+    image: usize,
+    area: Bbox,
+}
+
+/// The tiles of the images, and what there was beside them.
+struct Tiles {
+    files: Vec<std::path::PathBuf>,
+    /// For each file its name, and the range of its tiles.
+    images: Vec<(String, std::ops::Range<usize>)>,
+    tiles: Vec<Tile>,
+    too_small: usize,
+    unreadable: Vec<String>,
+    /// BLAKE3 over the files.
+    digest: String,
+}
+
+impl Tiles {
+    fn of(sources: &Sources, options: &IdentifyOptions) -> Result<Self, EvalError> {
+        let mut found = Self {
+            files: Vec::new(),
+            images: Vec::new(),
+            tiles: Vec::new(),
+            too_small: 0,
+            unreadable: Vec::new(),
+            digest: String::new(),
+        };
+        let count = sources.files.len();
+        let mut chosen: Vec<usize> = match options.limit.filter(|&limit| limit < count) {
+            Some(limit) => drawn(count, limit, options.seed),
+            None => (0..count).collect(),
+        };
+        chosen.sort_unstable();
+        let mut hasher = blake3::Hasher::new();
+        for file in chosen.into_iter().map(|at| &sources.files[at]) {
+            let name = file.relative.to_string_lossy().into_owned();
+            let bytes = std::fs::read(&file.path);
+            let seen = bytes.ok().and_then(|bytes| Some((header(&bytes, &Limits::default()).ok()?, bytes)));
+            let Some((header, bytes)) = seen else {
+                found.unreadable.push(name);
+                continue;
+            };
+            let (across, down) = (header.width / options.tile_px, header.height / options.tile_px);
+            if across == 0 || down == 0 {
+                found.too_small += 1;
+                continue;
+            }
+            hasher.update(blake3::hash(&bytes).as_bytes());
+            let (image, first, side) = (found.images.len(), found.tiles.len(), options.tile_px as f32);
+            let areas = (0..down).flat_map(|row| (0..across).map(move |col| (col as f32, row as f32)));
+            let areas = areas.map(|(col, row)| Bbox::new(col * side, row * side, side, side));
+            found.tiles.extend(areas.map(|area| Tile { image, area }));
+            found.files.push(file.path.clone());
+            found.images.push((name, first..found.tiles.len()));
+        }
+        found.digest = hasher.finalize().to_hex().to_string();
+        match found.tiles.is_empty() {
+            true => Err(EvalError::NoTiles {
+                root: sources.root.clone(),
+                images: count,
+                unreadable: found.unreadable.len(),
+                tile_px: options.tile_px,
+            }),
+            false => Ok(found),
+        }
+    }
+
+    /// `astronaut.png@224,0`
+    fn name(&self, at: usize) -> String {
+        let Tile { image, area } = &self.tiles[at];
+        format!("{}@{},{}", self.images[*image].0, area.x, area.y)
+    }
+}
+
+/// The unchanged tile, pixel by pixel.
+fn cut(picture: &Picture, area: Bbox) -> Picture {
+    picture.resize(area, area.w as u32, area.h as u32, Filter::Nearest)
+}
+
+/// Tiles of images, cut into the patches of a model: what is identified, and among what.
+pub(super) struct Identification<'a> {
+    tiles: Tiles,
+    grid: Grid,
+    options: &'a IdentifyOptions,
+    pool: ThreadPool,
+}
+
+/// For each tile which of its patches were found where they come from.
+type Right = Vec<Vec<bool>>;
+
+impl<'a> Identification<'a> {
+    /// The tiles of the images of `sources`, as `model` sees them; `threads` work on them.
+    pub fn new(
+        sources: &Sources,
+        model: &Model,
+        threads: usize,
+        options: &'a IdentifyOptions,
+    ) -> Result<Self, EvalError> {
+        let grid = grid(options, model)?;
+        Ok(Self { tiles: Tiles::of(sources, options)?, grid, options, pool: pool(threads) })
+    }
+
+    /// Tokens of each tile, changed under `condition`. `progress` is told how many images are done.
+    pub fn tokens(
+        &self,
+        model: &Model,
+        sessions: &mut [Session],
+        condition: Option<Condition>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Vec<f32>>, EvalError> {
+        let Self { tiles, options, .. } = self;
+        let image_tokens = |session: &mut &mut Session, image: usize| {
+            let picture = open_picture(&tiles.files[image])?;
+            let of_tile = |at: usize| {
+                let tile = cut(&picture, tiles.tiles[at].area);
+                let tile = condition.map_or_else(|| tile.clone(), |one| one.apply(&tile, self.seed(at, one)));
+                let area = Bbox::of_image(tile.width, tile.height);
+                Ok::<_, EvalError>(embed(model, session, &tile, area, options.input_px)?.values)
+            };
+            tiles.images[image].1.clone().map(of_tile).collect::<Result<Vec<_>, EvalError>>()
+        };
+        let images = share(sessions.iter_mut().collect(), self.images(), image_tokens, progress)?;
+        Ok(images.into_iter().flatten().collect())
+    }
+
+    /// Images that tiles are of.
+    pub fn images(&self) -> usize {
+        self.tiles.images.len()
+    }
+
+    /// Moments of the tokens of tiles.
+    pub fn moments(&self, tokens: &[Vec<f32>], dim: usize) -> Moments {
+        let blocks: Vec<&[f32]> = tokens.iter().map(Vec::as_slice).collect();
+        self.pool.install(|| Moments::of_blocks(&blocks, dim))
+    }
+
+    /// Vectors of the tokens of all tiles, one after another.
+    pub fn vectors(&self, mapping: &Mapping, tokens: &[Vec<f32>]) -> Vec<f32> {
+        let parts: Vec<Vec<f32>> =
+            self.pool.install(|| tokens.par_iter().map(|tokens| mapping.vectors(tokens)).collect());
+        parts.concat()
+    }
+
+    /// An index over the vectors of the unchanged tiles.
+    pub fn index<'v>(&self, mapping: &Mapping, vectors: &'v [f32]) -> Box<dyn PatchIndex + 'v> {
+        let vectors = Vectors { rows: Rows::F32(vectors), dim: mapping.dim(), metric: mapping.metric };
+        self.pool.install(|| (self.options.index.build)(vectors, &HnswParameters::default()))
+    }
+
+    /// Identifies the vectors of the tiles as they are under `condition`.
+    pub fn identified(&self, index: &dyn PatchIndex, queries: &[f32], condition: Option<Condition>) -> Right {
+        let found = self.pool.install(|| index.search_many(queries, 1, self.options.ef));
+        let (origins, patches) = (self.origins(condition), self.grid.len());
+        let is_right = |tile: usize, patch: usize| {
+            let origin = origins[patch].map(|origin| (tile * patches + origin) as u64);
+            origin.is_some() && found[tile * patches + patch].first().map(|first| first.row) == origin
+        };
+        let tiles = 0..self.tiles.tiles.len();
+        tiles.map(|tile| (0..patches).map(|patch| is_right(tile, patch)).collect()).collect()
+    }
+
+    /// For each patch of a changed tile the patch of the unchanged one that it comes from; none where that is outside.
+    fn origins(&self, condition: Option<Condition>) -> Vec<Option<usize>> {
+        origins(&self.grid, condition, self.options.notebook_map)
+    }
+
+    /// Other noise for every tile and level, the same in every run.
+    fn seed(&self, tile: usize, condition: Condition) -> u64 {
+        self.options.seed ^ ((tile as u64) << 20) ^ condition.level.to_bits()
+    }
+
+    /// What there was to identify.
+    pub fn data(&self, sources: &Sources) -> InOrder<Value> {
+        let Self { tiles, grid, .. } = self;
+        let count = tiles.tiles.len();
+        let facts = [
+            ("images", json!(sources.root.display().to_string())),
+            ("digest", json!(tiles.digest)),
+            ("used", json!(tiles.images.len())),
+            ("too_small", json!(tiles.too_small)),
+            ("unreadable", json!(tiles.unreadable)),
+            ("tiles", json!(count)),
+            ("patches", json!(count * grid.len())),
+            ("patches_per_tile", json!(grid.len())),
+        ];
+        InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+}
+
+/// Shares of patches that were found, tile by tile.
+pub(super) fn shares(right: &[Vec<bool>]) -> impl Iterator<Item = f64> {
+    right.iter().map(|tile| tile.iter().filter(|&&right| right).count() as f64 / tile.len() as f64)
+}
+
+/// The patches of a tile.
+fn grid(options: &IdentifyOptions, model: &Model) -> Result<Grid, EvalError> {
+    let side = options.tile_px as f32;
+    let patch_px = model.spec.patch_px;
+    let (width, height) = model.sizes.view_size(side, side, options.input_px, patch_px);
+    if width != options.input_px || height != options.input_px {
+        return Err(EvalError::TileInput { input_px: options.input_px, width, height, patch_px });
+    }
+    Ok(Grid { area: Bbox::new(0.0, 0.0, side, side), rows: height / patch_px, cols: width / patch_px })
+}
+
+fn origins(grid: &Grid, condition: Option<Condition>, notebook_map: bool) -> Vec<Option<usize>> {
+    let side = grid.area.w;
+    let (patch_w, patch_h) = grid.patch_size();
+    let origin = |patch: usize| {
+        let (x, y) = grid.patch_box(patch).center();
+        let offset = [f64::from(x - side / 2.0), f64::from(y - side / 2.0)];
+        let [x, y] = match condition {
+            None => offset,
+            Some(condition) if notebook_map => condition.target(offset),
+            Some(condition) => condition.source(offset),
+        };
+        let (x, y) = (x as f32 + side / 2.0, y as f32 + side / 2.0);
+        let inside = grid.area.contains(x, y);
+        inside.then(|| (y / patch_h) as usize * grid.cols as usize + (x / patch_w) as usize)
+    };
+    (0..grid.len()).map(origin).collect()
+}
+
+/// Which patches of each tile were identified, at the strongest level of a change.
+struct Seen {
+    condition: Condition,
+    right: Right,
+}
+
+/// Identifies the patches of every image of `sources`. `progress` is told how many of how many steps are done.
+///
+/// # Errors
+/// No image as large as a tile, a tile that does not fit the model, a model that fails.
+pub fn run_identify(
+    sources: &Sources,
+    encoder: &Encoder,
+    options: &IdentifyOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<ProtocolReport, EvalError> {
+    let (start, model) = (Instant::now(), &encoder.model);
+    let task = Identification::new(sources, model, encoder.threads(), options)?;
+    let mut sessions = encoder.sessions()?;
+    let (images, steps) = (task.images(), task.images() * (options.conditions.len() + 1));
+    let clean = task.tokens(model, &mut sessions, None, &mut |done| progress(done, steps))?;
+    let mapping = encoder.mapping(|| task.moments(&clean, model.spec.hidden_size))?;
+    let database = task.vectors(&mapping, &clean);
+    drop(clean);
+    let index = task.index(&mapping, &database);
+
+    let mut figures: Vec<Vec<(String, Option<f64>)>> = vec![Vec::new(); task.tiles.tiles.len()];
+    let mut seen = Vec::new();
+    let mut add = |condition: Option<Condition>, right: &Right| {
+        let name = condition.map_or_else(|| "untouched".to_owned(), |condition| condition.name());
+        let origins = task.origins(condition);
+        let ceiling = origins.iter().flatten().count() as f64 / origins.len() as f64;
+        for (figures, share) in figures.iter_mut().zip(shares(right)) {
+            figures.push((format!("same_patch.{name}"), Some(share)));
+            figures.push((format!("ceiling.{name}"), Some(ceiling)));
+        }
+    };
+    add(None, &task.identified(index.as_ref(), &database, None));
+    for (step, &condition) in (1..).zip(&options.conditions) {
+        let told = &mut |done| progress(step * images + done, steps);
+        let tokens = task.tokens(model, &mut sessions, Some(condition), told)?;
+        let right = task.identified(index.as_ref(), &task.vectors(&mapping, &tokens), Some(condition));
+        add(Some(condition), &right);
+        if condition.is_strongest() && options.examples > 0 {
+            seen.push(Seen { condition, right });
+        }
+    }
+    let named = |(at, metrics)| QueryFigures { query: task.tiles.name(at), metrics: InOrder(metrics) };
+    let per_query: Vec<QueryFigures> = figures.into_iter().enumerate().map(named).collect();
+    let examples = seen.iter().map(|seen| examples(seen, &task)).collect::<Result<Vec<_>, EvalError>>()?;
+    Ok(ProtocolReport {
+        protocol: "identify",
+        data: task.data(sources),
+        model: ModelData::of_encoder(encoder, &mapping),
+        dims_dropped: mapping.preparation.dims_dropped(),
+        options: told(options),
+        machine: Machine::this(),
+        seconds: start.elapsed().as_secs_f64(),
+        metrics: means(&per_query),
+        per_query,
+        examples: examples.concat(),
+    })
+}
+
+fn told(options: &IdentifyOptions) -> InOrder<Value> {
+    let facts = [
+        ("tile_px", json!(options.tile_px)),
+        ("input_px", json!(options.input_px)),
+        ("index", json!(options.index.name)),
+        ("ef", if options.index.is_exact { Value::Null } else { json!(options.ef) }),
+        ("notebook_map", json!(options.notebook_map)),
+        ("limit", json!(options.limit)),
+        ("seed", json!(options.seed)),
+    ];
+    InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+/// The tiles of which most and fewest patches were found, with each patch drawn.
+fn examples(seen: &Seen, task: &Identification<'_>) -> Result<Vec<Example>, EvalError> {
+    let Identification { tiles, grid, options, .. } = task;
+    let count = |at: usize| seen.right[at].iter().filter(|&&right| right).count();
+    let mut order: Vec<usize> = (0..tiles.tiles.len()).collect();
+    order.sort_by_key(|&at| std::cmp::Reverse(count(at)));
+    let best = options.examples.min(order.len());
+    let worst = order.len().saturating_sub(options.examples).max(best);
+    let example = |&at: &usize| {
+        let Tile { image, area } = tiles.tiles[at];
+        let tile = cut(&open_picture(&tiles.files[image])?, area);
+        let changed = seen.condition.apply(&tile, task.seed(at, seen.condition));
+        let marks = seen.right[at]
+            .iter()
+            .enumerate()
+            .map(|(patch, &right)| (grid.patch_box(patch), if right { Mark::Right } else { Mark::Wrong }));
+        let (condition, name, patches) = (seen.condition.name(), tiles.name(at), grid.len());
+        Ok(Example {
+            caption: format!("{condition}, {name}: {} of {patches} patches", count(at)),
+            panels: vec![
+                Panel { picture: tile, marks: Vec::new() },
+                Panel { picture: changed, marks: marks.collect() },
+            ],
+        })
+    };
+    order[..best].iter().chain(&order[worst..]).map(example).collect()
+}

@@ -1,0 +1,205 @@
+//! `patchdex eval identify` and `track` on the real models and photographs: figures against references, every form of output, and
+//! what is refused.
+
+use std::path::PathBuf;
+
+use image::imageops::{crop_imm, overlay};
+use serde_json::Value;
+
+use crate::workspace::{Workspace, keys, photo};
+
+fn metric(report: &Value, name: &str) -> f64 {
+    let value = &report["metrics"][name]["value"];
+    value.as_f64().unwrap_or_else(|| panic!("no {name}: {}", report["metrics"]))
+}
+
+/// The photographs that the reference figures are of: 16 tiles of 224 px.
+fn sixteen_tiles(work: &Workspace) -> PathBuf {
+    for name in ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png"] {
+        work.write(format!("five/{name}"), std::fs::read(photo(name)).unwrap());
+    }
+    work.at("five")
+}
+
+#[test]
+fn identify_agrees_with_an_independent_implementation() {
+    let work = Workspace::new();
+    sixteen_tiles(&work);
+    let run = work.run([
+        "eval",
+        "identify",
+        "five",
+        "--model",
+        "dinov2-small",
+        "--layer",
+        "last",
+        "--prepare",
+        "none",
+        "--similarity",
+        "cosine",
+        "--only",
+        "blur",
+        "--json",
+    ]);
+    let report = run.json();
+    assert_eq!(report["data"]["tiles"], 16);
+    assert_eq!(report["data"]["patches"], 4096);
+    // By NumPy, on the same tiles.
+    for (condition, reference) in
+        [("untouched", 1.0), ("blur.2", 0.905), ("blur.4", 0.728), ("blur.6", 0.565), ("blur.8", 0.443)]
+    {
+        let found = metric(&report, &format!("same_patch.{condition}"));
+        assert!((found - reference).abs() < 0.01, "{condition}: {found}, not {reference}");
+    }
+    let run = work.run([
+        "eval",
+        "identify",
+        "five",
+        "--model",
+        "dinov2-small",
+        "--layer",
+        "last",
+        "--prepare",
+        "none",
+        "--similarity",
+        "dot",
+        "--only",
+        "scale",
+        "--limit",
+        "5",
+        "--json",
+    ]);
+    let found = metric(&run.json(), "same_patch.untouched");
+    assert!((found - 0.344).abs() < 0.01, "long vectors win every query: {found}");
+}
+
+#[test]
+fn identify_gives_every_condition_below_its_ceiling_and_writes_what_is_asked_for() {
+    let work = Workspace::new();
+    work.photos(&["chelsea.png", "astronaut.png"]);
+    work.write("photos/cell.png", b"no picture");
+    let args = ["eval", "identify", "photos", "--prepare", "whiten"];
+    let run = work.run([&args[..], &["--json", "--csv", "f.csv", "--html", "p.html"]].concat());
+    let report = run.json();
+    let shape = [
+        "ci95_resamples",
+        "created_by",
+        "data",
+        "dims_dropped",
+        "machine",
+        "metrics",
+        "model",
+        "options",
+        "per_query",
+        "protocol",
+        "seconds",
+    ];
+    assert_eq!(keys(&report), shape);
+    assert_eq!(report["model"]["preparation"], "whiten");
+    assert_eq!(report["data"]["tiles"], 6);
+    assert_eq!(report["data"]["unreadable"], serde_json::json!(["cell.png"]));
+    assert_eq!(report["per_query"].as_array().unwrap().len(), 6);
+    assert_eq!(report["metrics"].as_object().unwrap().len(), 2 * 21);
+    for (name, mean) in report["metrics"].as_object().unwrap() {
+        if let Some(condition) = name.strip_prefix("same_patch.") {
+            let (found, ceiling) =
+                (mean["value"].as_f64().unwrap(), metric(&report, &format!("ceiling.{condition}")));
+            assert!(found <= ceiling && found > 0.05, "{name}: {found} of {ceiling}");
+            let [low, high] = [0, 1].map(|end| mean["ci95"][end].as_f64().unwrap());
+            assert!(low <= found && found <= high, "{name}");
+        }
+    }
+    for (kind, levels) in [("blur", [2, 4, 6, 8]), ("noise", [10, 20, 30, 40])] {
+        let values = levels.map(|level| metric(&report, &format!("same_patch.{kind}.{level}")));
+        assert!(values.is_sorted_by(|a, b| a >= b), "{kind}: {values:?}");
+    }
+    let lines = std::fs::read_to_string(work.at("f.csv")).unwrap();
+    assert_eq!(lines.lines().count(), 43);
+    let page = std::fs::read_to_string(work.at("p.html")).unwrap();
+    assert!(page.contains("rotation.20") && page.contains("<svg") && !page.contains("http://localhost"));
+    // The table holds the same figures.
+    let table = work.run([&args[..], &["--only", "blur"]].concat()).stdout;
+    assert!(table.contains(&format!("{:.3}", metric(&report, "same_patch.blur.8"))), "{table}");
+    // A graph answers nearly what the scan answers.
+    let graph = work.run([&args[..], &["--only", "blur", "--index", "hnsw", "--json"]].concat()).json();
+    let [exact, graph] = [&report, &graph].map(|report| metric(report, "same_patch.blur.2"));
+    assert!((exact - graph).abs() < 0.02, "{exact} {graph}");
+}
+
+#[test]
+fn the_notebooks_map_turns_the_other_way() {
+    let work = Workspace::new();
+    work.photos(&["chelsea.png"]);
+    let args = ["eval", "identify", "photos", "--only", "rotation", "--json"];
+    let right = work.run(args).json();
+    let wrong = work.run([&args[..], &["--notebook-map"]].concat()).json();
+    let name = "same_patch.rotation.20";
+    assert!(metric(&wrong, name) < 0.5 * metric(&right, name), "{wrong}");
+}
+
+#[test]
+fn identify_refuses_what_cannot_be_meant() {
+    let work = Workspace::new();
+    work.photos(&["chelsea.png"]);
+    for (args, part) in [
+        (vec!["photos", "--tile", "1008"], "choose a smaller --tile"),
+        (vec!["photos", "--input-px", "230"], "multiple of its patch of 14 px"),
+        (vec!["photos", "--layer", "3"], "hidden_states.7"),
+        (vec!["photos", "--prepare", "pca:999"], "384"),
+        (vec!["nowhere"], "nowhere"),
+    ] {
+        let run = work.run([&["eval", "identify"][..], &args].concat());
+        assert!(run.code == 1 || run.code == 2, "{}", run.stderr);
+        assert!(run.stderr.contains(part), "{args:?}: {}", run.stderr);
+    }
+}
+
+/// A MOT Challenge folder of three frames: parts of photographs that wander over gravel, with their boxes.
+fn sequence(work: &Workspace) {
+    let parts = [
+        ("chelsea.png", [120, 60, 90, 90]),
+        ("coffee.png", [200, 100, 90, 90]),
+        ("astronaut.png", [170, 60, 90, 90]),
+    ];
+    let mut truth = String::new();
+    std::fs::create_dir_all(work.at("seq/img1")).unwrap();
+    for frame in 1..=3u32 {
+        let mut scene = image::open(photo("gravel.png")).unwrap().to_rgb8();
+        for (track, (name, [x, y, w, h])) in (1u32..).zip(parts) {
+            let part = crop_imm(&image::open(photo(name)).unwrap().to_rgb8(), x, y, w, h).to_image();
+            let (left, top) = (20 + 130 * track - 10 * frame, 40 + 90 * track + 5 * frame);
+            overlay(&mut scene, &part, left.into(), top.into());
+            truth += &format!("{frame},{track},{},{},{w},{h},1,{track},1\n", left + 1, top + 1);
+        }
+        scene.save(work.at(format!("seq/img1/{frame:06}.png"))).unwrap();
+    }
+    work.write("seq/gt/gt.txt", truth);
+}
+
+#[test]
+fn track_matches_what_wanders_to_itself() {
+    let work = Workspace::new();
+    sequence(&work);
+    let args = ["eval", "track", "seq", "--gaps", "1,2"];
+    let report = work.run([&args[..], &["--json", "--html", "p.html"]].concat()).json();
+    for gap in [1, 2] {
+        assert_eq!(metric(&report, &format!("same_instance.gap.{gap}")), 1.0);
+        assert_eq!(metric(&report, &format!("same_category.gap.{gap}")), 1.0);
+    }
+    assert_eq!(report["data"]["frames"], 3);
+    assert_eq!(report["per_query"].as_array().unwrap().len(), 3);
+    assert!(std::fs::read_to_string(work.at("p.html")).unwrap().contains("same instance"));
+    // Tiles alone, put together again.
+    let tiles = [&args[..], &["--views", "tiles:112", "--long-side", "448", "--prepare", "whiten", "--json"]]
+        .concat();
+    assert_eq!(metric(&work.run(tiles).json(), "same_instance.gap.1"), 1.0);
+    for (args, part) in [
+        (vec!["eval", "track", "seq", "--gaps", "7"], "--gaps"),
+        (vec!["eval", "track", "seq/img1"], "MOT Challenge"),
+        (vec!["eval", "track", "nowhere"], "nowhere"),
+    ] {
+        work.run(args).refused(2, &[part]);
+    }
+    work.write("seq/gt/gt.txt", "1,1,5,5,9,9,1\n1,2,x,5,9,9,1\n");
+    work.run(args).refused(2, &["gt.txt: line 2"]);
+}
