@@ -12,7 +12,7 @@ use crate::engine::EngineOptions;
 use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
 use crate::ingest::ViewChoice;
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
-use crate::query::Plan;
+use crate::query::{CANDIDATES, EF, EXPAND, NEIGHBOURS, Plan, PlanChoice, TOKENS};
 use crate::storage::Residency;
 
 /// Which model, and how it is run.
@@ -168,20 +168,20 @@ pub(crate) struct PlanArguments {
     #[arg(long, conflicts_with = "ef")]
     pub exact: bool,
     /// Nodes of a graph that a search keeps in view; for a crop at least as many as --neighbours
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(EF))]
     pub ef: Option<u32>,
     /// Tokens of a box that are asked at most, in each size that it is seen in [default: 32]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(TOKENS))]
     pub tokens: Option<u32>,
     /// Nearest patches of each token that say which images come into question [default: 512]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(NEIGHBOURS))]
     pub neighbours: Option<u32>,
     /// Images that are looked at for a place [default: 200, and at least --top]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(CANDIDATES))]
     pub candidates: Option<u32>,
     /// Places found with confidence that are looked for as well, in turn: finds more of what the collection shows often, and takes
     /// about twice as long; 0 for none [default: 5]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(EXPAND))]
     pub expand: Option<u32>,
     /// Also look for its mirror image: takes twice as long
     #[arg(long)]
@@ -198,19 +198,19 @@ pub(crate) struct PlanArguments {
 impl PlanArguments {
     /// A plan of what is said, and the defaults.
     pub fn plan(&self, top: usize) -> Plan {
-        let (exact, time_budget_ms) = (self.exact, self.time_budget_ms);
-        let (mirrored, turned) = (self.mirrored, self.turned);
-        let plan = Plan { top, exact, time_budget_ms, mirrored, turned, ..Plan::default() };
-        let said = |said: Option<u32>, default: usize| said.map_or(default, |said| said as usize);
-        Plan {
-            ef: said(self.ef, plan.ef),
-            tokens: said(self.tokens, plan.tokens),
-            neighbours: said(self.neighbours, plan.neighbours),
-            candidates: said(self.candidates, plan.candidates),
-            proposed: plan.proposed.max(said(self.candidates, 0)),
-            expansions: said(self.expand, plan.expansions),
-            ..plan
-        }
+        let choice = PlanChoice {
+            exact: self.exact,
+            ef: self.ef,
+            tokens: self.tokens,
+            neighbours: self.neighbours,
+            candidates: self.candidates,
+            expand: self.expand,
+            mirrored: self.mirrored,
+            turned: self.turned,
+            time_budget_ms: self.time_budget_ms,
+            ..PlanChoice::default()
+        };
+        Plan { top, ..choice.plan().expect("invariant: clap holds numbers in the limits") }
     }
 }
 

@@ -10,7 +10,10 @@ use super::graphs::tell_damaged_graphs;
 use super::output;
 use crate::collection::{Collection, Filter};
 use crate::exchange::VectorFile;
-use crate::query::{Nearest, QueryError, Scope, SearchPath, Thoroughness, VectorSearch, comparable};
+use crate::query::{
+    Nearest, NearestAnswer, QueryError, RowsOf, Scope, SearchPath, Thoroughness, VectorSearch, Wanted,
+    comparable,
+};
 use crate::storage::Residency;
 
 /// Rows that are read and answered at a time.
@@ -33,24 +36,6 @@ pub(crate) struct Question<'a> {
     pub explain: bool,
 }
 
-/// Which vectors are to be found.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Wanted {
-    /// So many nearest ones.
-    Nearest(usize),
-    /// All that are at least so similar; of them so many, where that is said.
-    Within { least: f32, top: Option<usize> },
-}
-
-/// Where rows of numbers come from.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum RowsOf {
-    /// The model: they go through the collection's preparation.
-    Model,
-    /// The collection: they are prepared.
-    Stored,
-}
-
 /// How the answer is printed.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Shape {
@@ -60,17 +45,6 @@ pub(crate) enum Shape {
     Object,
     /// One JSON object a query.
     Lines,
-}
-
-/// The whole answer.
-#[derive(Serialize)]
-struct Answer<'a> {
-    queries: usize,
-    dim: u32,
-    /// How each segment was searched.
-    plan: Vec<&'a SearchPath>,
-    /// A list for each query, best first.
-    results: Vec<Vec<Nearest>>,
 }
 
 /// The answer to one query.
@@ -87,7 +61,7 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     if question.thoroughness != Thoroughness::Exact {
         tell_damaged_graphs(&collection);
     }
-    let prepared = is_prepared(&collection, file.dim(), question.kind)?;
+    check_rows(&collection, file.dim(), question.kind)?;
     let scope = match question.filter {
         Some(filter) => Scope::of(collection.matching(filter)?),
         None => Scope::all(&collection),
@@ -110,15 +84,8 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     for first in (0..file.rows()).step_by(batch_rows) {
         let mut rows = vec![0.0; (file.rows() - first).min(batch_rows) * file.dim()];
         file.read(first, &mut rows)?;
-        let vectors = comparable(&collection, &rows, file.dim(), prepared)?;
-        let mut all = match question.wanted {
-            Wanted::Nearest(top) => search.nearest(&vectors, top)?,
-            Wanted::Within { least, top } => {
-                let mut all = search.within(&vectors, least)?;
-                all.iter_mut().for_each(|found| found.truncate(top.unwrap_or(usize::MAX)));
-                all
-            }
-        };
+        let vectors = comparable(&collection, &rows, file.dim(), question.kind)?;
+        let mut all = search.found(&vectors, question.wanted)?;
         if shape != Shape::Table {
             search.tell(all.iter_mut().flatten())?;
         }
@@ -136,7 +103,7 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     match shape {
         Shape::Object => {
             let (queries, dim) = (file.rows(), collection.manifest().dim);
-            output::json(&Answer { queries, dim, plan: search.paths().collect(), results })
+            output::json(&NearestAnswer { queries, dim, plan: search.paths().cloned().collect(), results })
         }
         _ => Ok(()),
     }
@@ -169,11 +136,11 @@ fn tell_unreached(search: &VectorSearch<'_>, target: f64) {
     }
 }
 
-/// Whether rows of `len` numbers are said to be prepared. Says what they are taken for where that could be wrong.
-fn is_prepared(collection: &Collection, len: usize, kind: Option<RowsOf>) -> Result<bool, Failure> {
+/// Refuses rows of another length than is said of them, and says what they are taken for where that could be wrong.
+fn check_rows(collection: &Collection, len: usize, kind: Option<RowsOf>) -> Result<(), Failure> {
     let manifest = collection.manifest();
     let (hidden_size, dim) = (manifest.model.hidden_size as usize, manifest.dim as usize);
-    if kind == Some(RowsOf::Model) && len != hidden_size {
+    if kind == Some(RowsOf::Raw) && len != hidden_size {
         return Err(QueryError::Rows { found: len, hidden_size, dim }.into());
     }
     let changes = manifest.preparation.file.is_some();
@@ -183,7 +150,7 @@ fn is_prepared(collection: &Collection, len: usize, kind: Option<RowsOf>) -> Res
              without --raw",
         );
     }
-    Ok(kind == Some(RowsOf::Stored))
+    Ok(())
 }
 
 fn print_head() -> Result<(), Failure> {

@@ -19,12 +19,12 @@ use crate::collection::{Collection, Filter, require_model};
 use crate::core::{Bbox, Hit};
 use crate::engine::{Engine, Question, searched};
 use crate::picture::Picture;
-use crate::query::{Answer, Evidence, Plan, Subject, Thoroughness, execute, stored_image};
+use crate::query::{
+    Answer, DEFAULT_RECALL, DEFAULT_TOP, Evidence, NearestChoice, Plan, RowsOf, Subject, TOP, execute,
+    stored_image,
+};
 use crate::report::{PageInput, answer_page};
 use crate::storage::Residency;
-
-/// Hits in an answer where nobody says how many.
-const DEFAULT_TOP: usize = 10;
 
 #[derive(Args)]
 #[command(group = one_of(&["image", "indexed", "vectors"]))]
@@ -75,7 +75,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "P", default_value_t = 0.0, hide_default_value = true, value_parser = parse_probability)]
     min_probability: f32,
     /// Hits in the answer; with --vectors, for each row [default: 10, with --min-similarity all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(TOP))]
     top: Option<u32>,
     /// With --vectors, every stored vector that is at least so similar: its cosine, its product, or with the metric l2 minus its
     /// squared distance. Every vector is looked at
@@ -98,7 +98,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     plan: PlanArguments,
     /// With --vectors, search graphs as hard as it took to find this share of the ten nearest when they were built
-    #[arg(long, value_name = "SHARE", default_value_t = 0.99, value_parser = parse_share, requires = "vectors", conflicts_with_all = ["ef", "exact"])]
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_RECALL, value_parser = parse_share, requires = "vectors", conflicts_with_all = ["ef", "exact"])]
     recall: f64,
     /// With --vectors, how vectors and graphs lie in memory: mapped (read as they are needed), locked (mapped, read at once and
     /// kept there) or copied (into large pages, where the system has them)
@@ -129,29 +129,30 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     require_folder(&arguments.collection, arguments.image.as_slice())?;
-    let (top, group_duplicates) = (arguments.top.map(|top| top as usize), arguments.group_duplicates);
     if let Some(vectors) = &arguments.vectors {
+        let (exact, ef, min_similarity) = (arguments.plan.exact, arguments.plan.ef, arguments.min_similarity);
+        // Clap gives a recall where none is said.
+        let recall = (!exact && ef.is_none() && min_similarity.is_none()).then_some(arguments.recall);
+        let choice = NearestChoice {
+            top: arguments.top,
+            exact,
+            ef,
+            recall,
+            min_similarity,
+            ..NearestChoice::default()
+        };
+        let (wanted, thoroughness) = choice.search()?;
         let question = nearest::Question {
             collection: &arguments.collection,
             vectors,
             kind: match (arguments.prepared, arguments.raw) {
-                (true, _) => Some(nearest::RowsOf::Stored),
-                (_, true) => Some(nearest::RowsOf::Model),
+                (true, _) => Some(RowsOf::Prepared),
+                (_, true) => Some(RowsOf::Raw),
                 _ => None,
             },
-            wanted: match arguments.min_similarity {
-                Some(least) => nearest::Wanted::Within { least, top },
-                None => nearest::Wanted::Nearest(top.unwrap_or(DEFAULT_TOP)),
-            },
+            wanted,
             filter: arguments.filter.as_ref(),
-            thoroughness: match (
-                arguments.plan.exact || arguments.min_similarity.is_some(),
-                arguments.plan.ef,
-            ) {
-                (true, _) => Thoroughness::Exact,
-                (_, Some(ef)) => Thoroughness::Ef(ef as usize),
-                _ => Thoroughness::Recall(arguments.recall),
-            },
+            thoroughness,
             residency: arguments.residency,
             explain: arguments.explain,
         };
@@ -164,7 +165,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return answered.map(|()| Outcome::Done);
     }
     let filter = arguments.filter.as_ref().map(Filter::to_string);
-    let top = top.unwrap_or(DEFAULT_TOP);
+    let top = arguments.top.map_or(DEFAULT_TOP, |top| top as usize);
+    let group_duplicates = arguments.group_duplicates;
     let heat_maps = arguments.html.is_some();
     let min_probability = arguments.min_probability;
     let plan = Plan { filter, group_duplicates, heat_maps, min_probability, ..arguments.plan.plan(top) };

@@ -3,6 +3,9 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// An axis-aligned rectangle in pixels of the upright image. Serialised as `[x, y, w, h]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +85,18 @@ impl Bbox {
         if union > 0.0 { shared / union } else { 0.0 }
     }
 }
+
+impl PartialSchema for Bbox {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Float)));
+        let numbers = ArrayBuilder::new().items(number).min_items(Some(4)).max_items(Some(4));
+        numbers.description(Some("x, y, w, h in pixels of the upright image, top-left origin")).into()
+    }
+}
+
+impl ToSchema for Bbox {}
 
 impl From<[f32; 4]> for Bbox {
     fn from([x, y, w, h]: [f32; 4]) -> Self {

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::Bbox;
 
 /// One found place: an image, a box in it, a score, and the patch matches behind it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Hit {
     /// 1 for the best.
     pub rank: usize,
@@ -34,7 +35,7 @@ pub struct Hit {
 }
 
 /// The stages' scores of one hit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StageScores {
     /// Share of the query's weight whose matches voted for this place, 0 to 1.
     pub vote: f32,
@@ -46,7 +47,7 @@ pub struct StageScores {
 }
 
 /// One query token and the patch that answers it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Match {
     /// The token's rectangle in the query image.
     pub query_box: Bbox,

@@ -162,11 +162,94 @@ fn mask_box(mask: &Mask, picture: &Picture) -> Result<Bbox, EngineError> {
 /// Patches along the long side of a picture, below which the model sees hardly anything.
 const LEAST_PATCHES: f32 = 8.0;
 
-/// An open collection and a session of its model.
-pub struct Engine {
+/// A commit of a collection, with its preparation and the model that made it: what all sessions share.
+pub struct Gallery {
     collection: Arc<Collection>,
-    preparation: Arc<Preparation>,
+    preparation: Preparation,
     model: Arc<Model>,
+}
+
+impl Gallery {
+    /// Binds a collection to the model that made it: one of those that are `loaded`, else the one that `options` lead to.
+    ///
+    /// # Errors
+    /// A collection of imported vectors, no model, or another model than the one that made the collection.
+    pub fn bind(
+        collection: Arc<Collection>,
+        options: &EngineOptions,
+        loaded: &[Arc<Model>],
+    ) -> Result<Self, EngineError> {
+        Self::bound(collection, options, loaded).map(|(gallery, _)| gallery)
+    }
+
+    /// The same, with the session that a model was loaded with.
+    fn bound(
+        collection: Arc<Collection>,
+        options: &EngineOptions,
+        loaded: &[Arc<Model>],
+    ) -> Result<(Self, Option<Session>), EngineError> {
+        let path = collection.path();
+        require_model(path, collection.manifest())?;
+        let preparation = collection.preparation()?;
+        let binding = &collection.manifest().model;
+        let made = |model: &&Arc<Model>| {
+            model.digest == binding.digest && model.output == binding.output && model.inputs == binding.inputs
+        };
+        let (model, session) = match loaded.iter().find(made) {
+            Some(model) => (model.clone(), None),
+            None => {
+                let (model, session) = load(path, binding, options)?;
+                (Arc::new(model), Some(session))
+            }
+        };
+        let image: Option<ImageSpec> = serde_json::from_value(binding.image.clone()).ok();
+        let same = image.as_ref() == Some(&model.spec.image)
+            && model.spec.patch_px == binding.patch_px
+            && model.prefix_tokens == binding.prefix_tokens as usize;
+        match same {
+            true => Ok((Self { collection, preparation, model }, session)),
+            false => Err(EngineError::ForeignPreprocessing {
+                model: bound_model_dir(binding, options.model.as_deref()),
+            }),
+        }
+    }
+
+    /// The collection.
+    pub fn collection(&self) -> &Arc<Collection> {
+        &self.collection
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+}
+
+/// Loads the model that made the collection in `path`.
+fn load(
+    path: &Path,
+    binding: &ModelBinding,
+    options: &EngineOptions,
+) -> Result<(Model, Session), EngineError> {
+    let dir = bound_model_dir(binding, options.model.as_deref());
+    // Another model may not even have the output that is asked for: say first that it is another.
+    let found_digest = Model::digest_of(&dir, &binding.variant)?;
+    if found_digest != binding.digest {
+        return Err(EngineError::ForeignModel {
+            collection: path.to_owned(),
+            expected: binding.name.clone(),
+            expected_digest: binding.digest.clone(),
+            found: dir,
+            found_digest,
+        });
+    }
+    let wanted = bound_model_options(binding, options.onnxruntime.clone());
+    Ok(Model::load(&dir, &wanted, options.threads.max(1))?)
+}
+
+/// A gallery and a session of its model.
+pub struct Engine {
+    gallery: Arc<Gallery>,
     session: Session,
 }
 
@@ -177,65 +260,52 @@ impl Engine {
     /// No or a damaged collection, one of imported vectors, no model, or another model than the one that made the
     /// collection.
     pub fn open(path: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
-        let collection = Collection::open(path)?;
-        require_model(path, collection.manifest())?;
-        let preparation = collection.preparation()?;
-        let binding = &collection.manifest().model;
-        let dir = bound_model_dir(binding, options.model.as_deref());
-        let wanted = bound_model_options(binding, options.onnxruntime.clone());
-        let foreign = |found_digest: String| EngineError::ForeignModel {
-            collection: path.to_owned(),
-            expected: binding.name.clone(),
-            expected_digest: binding.digest.clone(),
-            found: dir.clone(),
-            found_digest,
-        };
-        // Another model may not even have the output that is asked for: say first that it is another.
-        let digest = Model::digest_of(&dir, &binding.variant)?;
-        if digest != binding.digest {
-            return Err(foreign(digest));
-        }
-        let (model, session) = Model::load(&dir, &wanted, options.threads.max(1))?;
-        let image: Option<ImageSpec> = serde_json::from_value(binding.image.clone()).ok();
-        let same = image.as_ref() == Some(&model.spec.image)
-            && model.spec.patch_px == binding.patch_px
-            && model.prefix_tokens == binding.prefix_tokens as usize;
-        match same {
-            true => Ok(Self {
-                collection: Arc::new(collection),
-                preparation: Arc::new(preparation),
-                model: Arc::new(model),
-                session,
-            }),
-            false => Err(EngineError::ForeignPreprocessing { model: dir }),
+        let (gallery, session) = Gallery::bound(Arc::new(Collection::open(path)?), options, &[])?;
+        match session {
+            Some(session) => Ok(Self { gallery: Arc::new(gallery), session }),
+            None => Self::over(Arc::new(gallery), options.threads),
         }
     }
 
-    /// Another engine over the same collection, with a session of its own of `threads` threads: both can be asked at the same
-    /// time.
+    /// An engine with a session of its own of `threads` threads: any number of them can be asked at the same time.
     ///
     /// # Errors
     /// A model that cannot be loaded once more.
+    pub fn over(gallery: Arc<Gallery>, threads: usize) -> Result<Self, EngineError> {
+        let session = gallery.model.session(threads.max(1))?;
+        Ok(Self { gallery, session })
+    }
+
+    /// Another engine over the same gallery.
+    ///
+    /// # Errors
+    /// As [`Engine::over`].
     pub fn beside(&self, threads: usize) -> Result<Self, EngineError> {
-        let session = self.model.session(threads.max(1))?;
-        let Self { collection, preparation, model, .. } = self;
-        let (collection, preparation, model) = (collection.clone(), preparation.clone(), model.clone());
-        Ok(Self { collection, preparation, model, session })
+        Self::over(self.gallery.clone(), threads)
+    }
+
+    /// Goes on with another gallery, when it is of the same loaded model; says whether it is.
+    pub fn turn_to(&mut self, gallery: &Arc<Gallery>) -> bool {
+        let same = Arc::ptr_eq(&self.gallery.model, &gallery.model);
+        if same {
+            self.gallery = gallery.clone();
+        }
+        same
     }
 
     /// The collection.
     pub fn collection(&self) -> &Collection {
-        &self.collection
+        &self.gallery.collection
     }
 
     /// The collection, for when nothing more is asked.
     pub fn into_collection(self) -> Arc<Collection> {
-        self.collection
+        self.gallery.collection.clone()
     }
 
     /// The model.
     pub fn model(&self) -> &Model {
-        &self.model
+        &self.gallery.model
     }
 
     /// Answers which images show what is marked in `picture`. `decode` and `total` of the timing are the caller's.
@@ -249,11 +319,11 @@ impl Engine {
         question: &Question<'_>,
         plan: &Plan,
     ) -> Result<Answer, EngineError> {
-        let scope = searched(&self.collection, question.scope, plan)?;
+        let scope = searched(&self.gallery.collection, question.scope, plan)?;
         let start = Instant::now();
         let subject = self.subject(picture, question, plan)?;
         let embed_ms = start.elapsed().as_secs_f64() * 1e3;
-        let mut answer = execute(&self.collection, &scope, &subject, plan)?;
+        let mut answer = execute(&self.gallery.collection, &scope, &subject, plan)?;
         answer.timing_ms.embed = embed_ms;
         Ok(answer)
     }
@@ -301,7 +371,7 @@ impl Engine {
         let Picture { width, height, .. } = *views.picture;
         let (patches, least_zoom) = (self.long_side_patches(), self.least_zoom());
         let chosen = choose_views(&marked.bbox, width, height, patches, sizes, least_zoom);
-        let dim = self.preparation.output_dim();
+        let dim = self.gallery.preparation.output_dim();
         let tokens = chosen.into_iter().map(|view| {
             // What is seen in the same view shares one run of the model.
             let at = match views.seen.iter().position(|(held, ..)| *held == view) {
@@ -324,19 +394,20 @@ impl Engine {
     }
 
     fn long_side_patches(&self) -> f32 {
-        match self.model.sizes {
+        match self.gallery.model.sizes {
             crate::model::SizeRule::Fixed { width, height } => {
-                (width.max(height) / self.model.spec.patch_px) as f32
+                (width.max(height) / self.gallery.model.spec.patch_px) as f32
             }
             crate::model::SizeRule::Dynamic => {
-                self.collection.manifest().views.long_side_px as f32 / self.model.spec.patch_px as f32
+                self.gallery.collection.manifest().views.long_side_px as f32
+                    / self.gallery.model.spec.patch_px as f32
             }
         }
     }
 
     /// How small a whole picture may be shown to the model, beside one of the gallery.
     fn least_zoom(&self) -> f32 {
-        match self.model.sizes {
+        match self.gallery.model.sizes {
             crate::model::SizeRule::Fixed { .. } => 1.0,
             crate::model::SizeRule::Dynamic => (LEAST_PATCHES / self.long_side_patches()).min(1.0),
         }
@@ -344,15 +415,15 @@ impl Engine {
 
     /// Prepared, comparable vectors of a view of a picture.
     fn embed(&mut self, picture: &Picture, view: &QueryView) -> Result<(Grid, Vec<f32>), EngineError> {
-        let (spec, area) = (&self.model.spec, view.area);
+        let (spec, area) = (&self.gallery.model.spec, view.area);
         let shown = area.w.max(area.h) / picture.width.max(picture.height) as f32;
-        let whole_px = self.collection.manifest().views.long_side_px as f32;
+        let whole_px = self.gallery.collection.manifest().views.long_side_px as f32;
         let long_side_px = (whole_px * view.zoom * shown).round() as u32;
-        let (width, height) = self.model.sizes.view_size(area.w, area.h, long_side_px, spec.patch_px);
+        let (width, height) = self.gallery.model.sizes.view_size(area.w, area.h, long_side_px, spec.patch_px);
         let pixels = tensor(picture, area, width, height, &spec.image);
         let tokens = self.session.embed(&pixels, 1, width, height)?;
-        let mut vectors = self.preparation.apply(&tokens.values);
-        self.collection.metric().prepare(&mut vectors, self.preparation.output_dim());
+        let mut vectors = self.gallery.preparation.apply(&tokens.values);
+        self.gallery.collection.metric().prepare(&mut vectors, self.gallery.preparation.output_dim());
         Ok((Grid { area, rows: tokens.rows, cols: tokens.cols }, vectors))
     }
 }

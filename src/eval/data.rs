@@ -306,7 +306,7 @@ impl Source {
         let mut rows = vec![0.0; file.rows() * file.dim()];
         file.read(0, &mut rows)?;
         match self {
-            Self::Collection { collection, .. } => Ok(comparable(collection, &rows, file.dim(), false)?),
+            Self::Collection { collection, .. } => Ok(comparable(collection, &rows, file.dim(), None)?),
             Self::File { metric, file: data } if data.dim() == file.dim() => {
                 metric.prepare(&mut rows, file.dim());
                 Ok(rows)

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Plan, SearchPath};
 use crate::core::{Bbox, Grid, Hit};
 
-/// A whole answer. Serialises to the JSON of `query --json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Answer {
+/// A whole answer, with hits of some kind. Serialises to the JSON of `query --json`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Answer<H = Hit> {
     /// What was asked.
     pub query: QueryEcho,
     /// How it was answered.
@@ -24,10 +25,20 @@ pub struct Answer {
     /// Where the time went.
     pub timing_ms: TimingMs,
     /// Best first.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<H>,
     /// One for each hit. Not part of the JSON.
     #[serde(skip)]
+    #[schema(ignore)]
     pub evidence: Vec<Evidence>,
+}
+
+impl<H> Answer<H> {
+    /// The answer with hits made of its hits.
+    pub fn map_hits<T>(self, map: impl FnMut(H) -> T) -> Answer<T> {
+        let Self { query, plan, searched_images, searched, is_cut, timing_ms, hits, evidence } = self;
+        let hits = hits.into_iter().map(map).collect();
+        Answer { query, plan, searched_images, searched, is_cut, timing_ms, hits, evidence }
+    }
 }
 
 impl Answer {
@@ -39,7 +50,7 @@ impl Answer {
 }
 
 /// What was asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueryEcho {
     /// The image as it was named.
     pub image: String,
@@ -59,7 +70,7 @@ pub struct QueryEcho {
 }
 
 /// Where the time went, milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TimingMs {
     /// Reading and decoding the query image.
     pub decode: f64,

@@ -3,6 +3,7 @@
 
 mod answer;
 mod candidates;
+mod choice;
 mod crop;
 mod duplicates;
 mod error;
@@ -24,10 +25,14 @@ mod tests;
 mod votes;
 
 pub use answer::{Answer, Evidence, QueryEcho, TimingMs};
+pub use choice::{
+    CANDIDATES, ChoiceError, DEFAULT_RECALL, DEFAULT_TOP, EF, EXPAND, NEIGHBOURS, NearestChoice, PlanChoice,
+    RowsOf, TOKENS, TOP, Wanted,
+};
 pub use crop::{Marked, QueryTokens, QueryView, choose_views};
 pub use error::QueryError;
 pub use execute::execute;
-pub use nearest::{Nearest, VectorSearch, comparable};
+pub use nearest::{Nearest, NearestAnswer, VectorSearch, comparable};
 pub use plan::{Plan, STAGES, Stage};
 pub use scope::Scope;
 pub use search::{SearchPath, Thoroughness};

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::search::{FoundRow, RowSearch};
-use super::{QueryError, Scope, SearchPath, Thoroughness};
+use super::{QueryError, RowsOf, Scope, SearchPath, Thoroughness, Wanted};
 use crate::collection::Collection;
 use crate::core::Bbox;
 
@@ -13,7 +14,7 @@ use crate::core::Bbox;
 const BATCH_QUERIES: usize = 256;
 
 /// A stored vector that was found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Nearest {
     /// Path of its image relative to the collection's root; of copies in scope the first.
     pub image: String,
@@ -31,8 +32,22 @@ pub struct Nearest {
     pub similarity: f32,
 }
 
+/// A whole answer: the JSON of `query --vectors --json`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NearestAnswer {
+    /// Rows that were asked.
+    pub queries: usize,
+    /// Numbers in a stored vector.
+    pub dim: u32,
+    /// How each segment was searched.
+    pub plan: Vec<SearchPath>,
+    /// A list for each row, best first.
+    pub results: Vec<Vec<Nearest>>,
+}
+
 /// Makes rows of `len` numbers comparable with stored vectors: tokens as the model gives them go through the collection's
-/// preparation, rows as long as stored vectors are prepared already. Where both are as long, `prepared` tells.
+/// preparation, rows as long as stored vectors are prepared already. Where both are as long, and nobody says what
+/// the rows are, they are tokens.
 ///
 /// # Errors
 /// Rows of another length, or a damaged preparation.
@@ -40,13 +55,15 @@ pub fn comparable(
     collection: &Collection,
     rows: &[f32],
     len: usize,
-    prepared: bool,
+    rows_of: Option<RowsOf>,
 ) -> Result<Vec<f32>, QueryError> {
     let manifest = collection.manifest();
     let (hidden_size, dim) = (manifest.model.hidden_size as usize, manifest.dim as usize);
     let mut vectors = match () {
-        () if len == hidden_size && !prepared => collection.preparation()?.apply(rows),
-        () if len == dim => rows.to_vec(),
+        () if len == hidden_size && rows_of != Some(RowsOf::Prepared) => {
+            collection.preparation()?.apply(rows)
+        }
+        () if len == dim && rows_of != Some(RowsOf::Raw) => rows.to_vec(),
         () => return Err(QueryError::Rows { found: len, hidden_size, dim }),
     };
     collection.metric().prepare(&mut vectors, dim);
@@ -72,6 +89,22 @@ impl<'a> VectorSearch<'a> {
     /// How each segment is searched.
     pub fn paths(&self) -> impl Iterator<Item = &SearchPath> {
         self.0.paths()
+    }
+
+    /// What is `wanted` of each of `vectors`, which [`comparable`] made: best first, of equal ones the lower row first. Runs on
+    /// the calling thread's rayon pool.
+    ///
+    /// # Errors
+    /// Vectors of another length.
+    pub fn found(&self, vectors: &[f32], wanted: Wanted) -> Result<Vec<Vec<Nearest>>, QueryError> {
+        match wanted {
+            Wanted::Nearest(top) => self.nearest(vectors, top),
+            Wanted::Within { least, top } => {
+                let mut all = self.within(vectors, least)?;
+                all.iter_mut().for_each(|found| found.truncate(top.unwrap_or(usize::MAX)));
+                Ok(all)
+            }
+        }
     }
 
     /// The `k` nearest to each of `vectors`, which [`comparable`] made: best first, of equal ones the lower row first.

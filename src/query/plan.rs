@@ -1,9 +1,10 @@
 //! What a query does, as plain data: shown by `--explain`, part of every JSON answer.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The switches and budgets of a query.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// Hits in the answer.
     pub top: usize,

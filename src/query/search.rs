@@ -7,6 +7,7 @@ use std::ops::Range;
 use patchdex_format::{GraphProof, SegmentEntry};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{QueryError, Scope};
 use crate::collection::{Collection, Placed};
@@ -30,7 +31,7 @@ pub enum Thoroughness {
 }
 
 /// How the vectors of a segment are searched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SearchPath {
     /// The kind of index.
     pub index: String,
