@@ -19,5 +19,6 @@ pub mod picture;
 pub mod query;
 pub mod report;
 pub mod segment;
+pub mod server;
 pub mod storage;
 pub mod transfer;

@@ -132,6 +132,14 @@ fn what_has_one_place_is_used_there_only() {
             "csv",
             "hnsw_rs",
             "libc",
+            "axum",
+            "tokio",
+            "hyper",
+            "hyper_util",
+            "tower_http",
+            "tracing",
+            "tracing_subscriber",
+            "prometheus",
         ] {
             if outside(name) && code(&text).any(|line| names_crate(line, name)) {
                 wrong.push(format!("{path} uses {name}"));

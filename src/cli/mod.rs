@@ -25,6 +25,7 @@ mod progress;
 mod query;
 mod remove;
 mod repair;
+mod serve;
 mod setup;
 mod target;
 mod verify;
@@ -75,6 +76,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Rebuild what can be rebuilt of a damaged collection, set the rest aside, say what was lost
     Repair(repair::Arguments),
+    /// Answer searches over HTTP
+    Serve(serve::Arguments),
     /// List, fetch, check and prepare models
     #[command(subcommand)]
     Model(model::Command),
@@ -115,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Model(command) => model::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Eval(command) => eval::run(&command),

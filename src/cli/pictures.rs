@@ -27,9 +27,7 @@ pub(crate) fn unchanged(path: &Path, content: &[u8; 32]) -> Result<Picture, Fail
 
 /// The pixels that are bright in the picture in `path`.
 pub(crate) fn mask(path: &Path) -> Result<Mask, Failure> {
-    let picture = open(path)?;
-    let is_bright = |rgb: &[u8]| rgb.iter().map(|&value| u32::from(value)).sum::<u32>() > 3 * 127;
-    Ok(Mask::new(picture.width, picture.rgb.chunks_exact(3).map(is_bright).collect()))
+    Ok(open(path)?.mask())
 }
 
 /// What the picture in `path` says of itself.

@@ -18,6 +18,8 @@ pub use decode::{Header, decode, header};
 pub use error::PictureError;
 pub use resize::Filter;
 
+use crate::core::Mask;
+
 /// What decoding may take on. Checked against a file's header, before its pixels are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -45,6 +47,14 @@ pub struct Picture {
     pub height: u32,
     /// `width * height * 3` bytes.
     pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// The pixels that are bright.
+    pub fn mask(&self) -> Mask {
+        let is_bright = |rgb: &[u8]| rgb.iter().map(|&value| u32::from(value)).sum::<u32>() > 3 * 127;
+        Mask::new(self.width, self.rgb.chunks_exact(3).map(is_bright).collect())
+    }
 }
 
 impl std::fmt::Debug for Picture {

@@ -79,7 +79,7 @@ pub struct PlanChoice {
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub candidates: Option<u32>,
     /// Places found with confidence that are looked for as well.
-    #[schema(maximum = 100)]
+    #[schema(minimum = 0, maximum = 100)]
     pub expand: Option<u32>,
     /// Leave out hits that are less likely to show the very object.
     #[schema(minimum = 0, maximum = 1)]

@@ -32,9 +32,9 @@ pub struct Nearest {
     pub similarity: f32,
 }
 
-/// A whole answer: the JSON of `query --vectors --json`.
+/// A whole answer, with vectors of some kind. Serialises to the JSON of `query --vectors --json`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct NearestAnswer {
+pub struct NearestAnswer<N = Nearest> {
     /// Rows that were asked.
     pub queries: usize,
     /// Numbers in a stored vector.
@@ -42,7 +42,16 @@ pub struct NearestAnswer {
     /// How each segment was searched.
     pub plan: Vec<SearchPath>,
     /// A list for each row, best first.
-    pub results: Vec<Vec<Nearest>>,
+    pub results: Vec<Vec<N>>,
+}
+
+impl<N> NearestAnswer<N> {
+    /// The answer with vectors made of its vectors.
+    pub fn map_results<T>(self, mut map: impl FnMut(N) -> T) -> NearestAnswer<T> {
+        let Self { queries, dim, plan, results } = self;
+        let results = results.into_iter().map(|found| found.into_iter().map(&mut map).collect()).collect();
+        NearestAnswer { queries, dim, plan, results }
+    }
 }
 
 /// Makes rows of `len` numbers comparable with stored vectors: tokens as the model gives them go through the collection's

@@ -1,0 +1,110 @@
+//! What images are called in URLs, and where requests find what belongs to them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::core::{Bbox, Hit};
+use crate::query::Nearest;
+
+/// Long side of thumbnails and crops where nobody says how large, in pixels.
+pub(super) const DEFAULT_PX: u32 = 320;
+
+/// The first eight bytes of an image's BLAKE3, as ids have them; none where the text is no id.
+pub(super) fn parse_id(text: &str) -> Option<u64> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let is_id = text.len() == 16 && text.bytes().all(is_digit);
+    is_id.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// The same of a whole digest.
+pub(super) fn id_of(content: &[u8; 32]) -> u64 {
+    content[..8].iter().fold(0, |id, &byte| id << 8 | u64::from(byte))
+}
+
+/// Where requests find an image.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ImageLinks {
+    /// What is known of it.
+    #[schema(example = "/v1/images/0123456789abcdef?collection=photos")]
+    pub image: String,
+    /// The file.
+    pub file: String,
+    /// A small picture of it.
+    pub thumbnail: String,
+}
+
+impl ImageLinks {
+    pub fn of(collection: &str, id: &str) -> Self {
+        let link = |part: &str, more: &str| format!("/v1/images/{id}{part}?{more}collection={collection}");
+        Self {
+            image: link("", ""),
+            file: link("/file", ""),
+            thumbnail: link("/thumbnail", &format!("px={DEFAULT_PX}&")),
+        }
+    }
+}
+
+/// Where requests find the image of a hit, and the part of it that was found.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct HitLinks {
+    #[serde(flatten)]
+    of_image: ImageLinks,
+    /// The picture in the box.
+    crop: String,
+}
+
+impl HitLinks {
+    pub fn of(collection: &str, id: &str, bbox: &Bbox) -> Self {
+        let crop = format!("/v1/images/{id}/crop?box={bbox}&px={DEFAULT_PX}&collection={collection}");
+        Self { of_image: ImageLinks::of(collection, id), crop }
+    }
+}
+
+/// A hit with its links.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LinkedHit {
+    #[serde(flatten)]
+    hit: Hit,
+    links: HitLinks,
+}
+
+impl LinkedHit {
+    pub fn of(collection: &str, hit: Hit) -> Self {
+        Self { links: HitLinks::of(collection, &hit.id, &hit.bbox), hit }
+    }
+}
+
+/// A stored vector that was found, with the links of its image.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LinkedNearest {
+    #[serde(flatten)]
+    nearest: Nearest,
+    links: HitLinks,
+}
+
+impl LinkedNearest {
+    pub fn of(collection: &str, nearest: Nearest) -> Self {
+        Self { links: HitLinks::of(collection, &nearest.id, &nearest.bbox), nearest }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_sixteen_hexadecimal_digits_and_nothing_else() {
+        let content = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef].repeat(4);
+        assert_eq!(parse_id("0123456789abcdef"), Some(id_of(&content.try_into().unwrap())));
+        for text in [
+            "",
+            "0123456789abcde",
+            "0123456789ABCDEF",
+            "+123456789abcdef",
+            "0123456789abcdef0",
+            "../../etc/passwd",
+        ] {
+            assert_eq!(parse_id(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The pool that searches run on: sessions of their own threads, a bounded queue before them, a deadline for each request. What nobody
+//! waits for any more is not begun.
+//!
+//! Batches gain nothing over one-thread sessions on a CPU, so requests are not put together: as many sessions run as there are
+//! threads, unless the caller wants fewer and quicker ones.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use rayon::ThreadPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::catalogue::Catalogue;
+use super::metrics::Metrics;
+use super::problem::{Cause, Problem};
+use super::{ServeError, ServeOptions};
+use crate::engine::{Engine, EngineError, Gallery};
+
+/// A search on its way to a worker.
+type Work = Box<dyn FnOnce(&mut Worker) + Send>;
+/// Where it waits; emptied by the worker that begins it, or when nobody waits for it any more.
+type Slot = Arc<Mutex<Option<Work>>>;
+
+/// All workers, and the queue before them.
+pub(super) struct Workers {
+    queue: Sender<Slot>,
+    /// One for each search that runs or waits.
+    places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+    sessions: usize,
+    waiting: usize,
+    /// Smoothed time of a search, microseconds.
+    mean_us: Arc<AtomicU64>,
+}
+
+/// A place among the searches that run or wait.
+pub(super) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+/// A thread that searches, with a pool and a session of each model.
+pub(super) struct Worker {
+    engines: Vec<Engine>,
+    pool: ThreadPool,
+    threads: usize,
+}
+
+impl Worker {
+    /// The engine over a gallery. A session is made where there is none of its model.
+    pub fn engine(&mut self, gallery: &Arc<Gallery>) -> Result<(&mut Engine, &ThreadPool), EngineError> {
+        let at = match self.engines.iter_mut().position(|engine| engine.turn_to(gallery)) {
+            Some(at) => at,
+            None => {
+                self.engines.push(Engine::over(gallery.clone(), self.threads)?);
+                self.engines.len() - 1
+            }
+        };
+        Ok((&mut self.engines[at], &self.pool))
+    }
+
+    /// The threads of this worker.
+    pub fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+}
+
+/// Takes a search out of the queue when its request is given up.
+struct Awaited(Slot);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        drop(taken(&self.0));
+    }
+}
+
+fn taken(slot: &Slot) -> Option<Work> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+impl Workers {
+    /// Starts `options.sessions` workers, each with a session of every model.
+    pub fn start(
+        options: &ServeOptions,
+        catalogue: &Catalogue,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, ServeError> {
+        let (queue, slots) = crossbeam_channel::unbounded();
+        let sessions = options.sessions.max(1);
+        let threads = (options.engine.threads / sessions).max(1);
+        for number in 0..sessions {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(std::io::Error::other)?;
+            let mut worker = Worker { engines: Vec::new(), pool, threads };
+            for commit in catalogue.all() {
+                commit.gallery.as_ref().map(|gallery| worker.engine(gallery).map(|_| ())).transpose()?;
+            }
+            let slots = slots.clone();
+            std::thread::Builder::new()
+                .name(format!("search-{number}"))
+                .spawn(move || work(worker, &slots))?;
+        }
+        let places = Arc::new(Semaphore::new(sessions + options.queue));
+        let (waiting, mean_us) = (options.queue, Arc::default());
+        Ok(Self { queue, places, metrics: metrics.clone(), sessions, waiting, mean_us })
+    }
+
+    /// Searches at the same time.
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// Searches that wait.
+    pub fn waiting(&self) -> usize {
+        let held =
+            self.sessions + self.waiting - self.places.available_permits().min(self.sessions + self.waiting);
+        held.saturating_sub(self.sessions)
+    }
+
+    /// A place among those that run or wait, or the problem that there is none.
+    pub fn place(&self) -> Result<Place, Problem> {
+        self.places.clone().try_acquire_owned().map(Place).map_err(|_| {
+            self.metrics.rejected("full");
+            let detail = format!("{} searches run and {} wait; try again later", self.sessions, self.waiting);
+            Problem { retry_after: Some(self.free_in_s()), ..Problem::new(Cause::Full, detail) }
+        })
+    }
+
+    /// The next place that is free.
+    pub async fn next_place(&self) -> Result<Place, Problem> {
+        let stopping = |_| Problem::new(Cause::Stopping, "the service is stopping; ask another one");
+        self.places.clone().acquire_owned().await.map(Place).map_err(stopping)
+    }
+
+    /// Runs a search on the next free worker. The future ends at `deadline` at the latest; a search that was not begun by then, or
+    /// when the future is dropped, is never begun.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        place: Place,
+        deadline: Instant,
+        search: impl FnOnce(&mut Worker) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let (metrics, mean_us, asked) = (self.metrics.clone(), self.mean_us.clone(), Instant::now());
+        let work = move |worker: &mut Worker| {
+            let begun = Instant::now();
+            metrics.stage("queue", begun - asked);
+            metrics.running.inc();
+            let answer = catch_unwind(AssertUnwindSafe(|| search(worker))).unwrap_or_else(|panic| {
+                // What a session is like after a panic, nobody knows.
+                worker.engines.clear();
+                Err(Problem::new(Cause::Internal, format!("a search panicked: {}", panic_text(&*panic))))
+            });
+            metrics.running.dec();
+            smooth(&mean_us, begun.elapsed());
+            drop(place);
+            // Nobody may wait any more.
+            let _ = reply.send(answer);
+        };
+        let slot: Slot = Arc::new(Mutex::new(Some(Box::new(work))));
+        let _awaited = Awaited(slot.clone());
+        let ended = || Problem::new(Cause::Internal, "no worker is left");
+        self.queue.send(slot).map_err(|_| ended())?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(ended())),
+            Err(_) => {
+                self.metrics.rejected("late");
+                let detail = "the time of the request was over before its answer was there; ask for less, or try again later";
+                Err(Problem { retry_after: Some(self.free_in_s()), ..Problem::new(Cause::Late, detail) })
+            }
+        }
+    }
+
+    /// Seconds until the searches that wait are done, as far as one can tell.
+    fn free_in_s(&self) -> u64 {
+        let each_s = self.mean_us.load(Ordering::Relaxed) as f64 / 1e6;
+        let rounds = (self.waiting + 1).div_ceil(self.sessions);
+        (each_s * rounds as f64).ceil().clamp(1.0, 60.0) as u64
+    }
+}
+
+/// Runs what comes until the queue is gone.
+fn work(mut worker: Worker, slots: &Receiver<Slot>) {
+    for slot in slots {
+        if let Some(work) = taken(&slot) {
+            work(&mut worker);
+        }
+    }
+}
+
+/// A moving mean, the last one counting an eighth.
+fn smooth(mean_us: &AtomicU64, last: Duration) {
+    let last = last.as_micros() as u64;
+    let mean = mean_us.load(Ordering::Relaxed);
+    mean_us.store(if mean == 0 { last } else { mean - mean / 8 + last / 8 }, Ordering::Relaxed);
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}

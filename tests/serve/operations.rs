@@ -1,0 +1,73 @@
+//! Health, metrics, request ids, compression, and the end.
+
+use std::io::Write;
+
+use crate::server::{Form, Server, collection, read_reply, request};
+
+#[test]
+fn health_and_figures_are_told() {
+    let server = Server::shared();
+    assert_eq!(server.get("/healthz").ok()["status"], "ok");
+    assert_eq!(server.get("/readyz").ok()["status"], "ready");
+    let metrics = server.get("/metrics");
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = String::from_utf8(metrics.body).unwrap();
+    for line in [
+        "patchdex_images{collection=\"photos\"} 6",
+        "patchdex_commit{collection=\"photos\"} 1",
+        "# TYPE patchdex_request_seconds histogram",
+        "patchdex_requests_total{method=\"GET\",route=\"/healthz\",status=\"200\"}",
+        "patchdex_queue_depth ",
+    ] {
+        assert!(text.contains(line), "'{line}' is not in {text}");
+    }
+}
+
+#[test]
+fn an_answer_has_the_id_of_its_request() {
+    let id = |given: &str| {
+        let reply = Server::shared().send("GET", "/healthz", &[("x-request-id", given)], b"");
+        reply.header("x-request-id").unwrap().to_owned()
+    };
+    assert_eq!(id("trace-1.2_3"), "trace-1.2_3");
+    assert_ne!(id("not fit"), "not fit");
+    assert_eq!(id("not fit").len(), 16);
+}
+
+#[test]
+fn long_answers_are_compressed_for_those_who_take_it() {
+    let zipped = Server::shared().send("GET", "/v1/images", &[("accept-encoding", "gzip")], b"");
+    assert_eq!((zipped.status, zipped.header("content-encoding")), (200, Some("gzip")));
+    assert_eq!(zipped.body[..2], [0x1f, 0x8b]);
+    let plain = Server::shared().get("/v1/images");
+    assert!(plain.header("content-encoding").is_none() && plain.body.len() > zipped.body.len());
+}
+
+#[test]
+fn what_runs_is_finished_before_the_service_ends() {
+    let mut server = Server::start(&[collection().to_str().unwrap(), "--threads", "1"]);
+    let form = Form::of_photo("motorcycle_left.png").text("options", r#"{"turned": true}"#);
+    let mut stream = server.connect();
+    stream.write_all(&request("POST", "/v1/search", &[("content-type", Form::TYPE)], &form.bytes())).unwrap();
+    server.until("it runs", |server| server.figure("patchdex_running ") == Some(1.0));
+    server.signal("-TERM");
+    assert_eq!(read_reply(&mut stream, "POST").status, 200);
+    assert_eq!(server.code(), Some(0));
+}
+
+#[test]
+fn the_grace_has_an_end() {
+    let mut server = Server::start(&[collection().to_str().unwrap(), "--grace-ms", "100"]);
+    let mut stream = server.connect();
+    stream
+        .write_all(&request(
+            "POST",
+            "/v1/search",
+            &[("content-length", "9"), ("content-type", "application/json")],
+            b"",
+        ))
+        .unwrap();
+    server.until("the connection is there", |server| server.figure("patchdex_connections ") >= Some(2.0));
+    server.signal("-INT");
+    assert_eq!(server.code(), Some(0));
+}
