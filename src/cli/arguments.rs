@@ -12,7 +12,7 @@ use crate::engine::EngineOptions;
 use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
 use crate::ingest::ViewChoice;
 use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
-use crate::query::{CANDIDATES, EF, EXPAND, NEIGHBOURS, Plan, PlanChoice, TOKENS};
+use crate::query::{CANDIDATES, EF, EXPAND, NEIGHBOURS, Plan, PlanChoice, TIME_BUDGET_MS, TOKENS};
 use crate::storage::Residency;
 
 /// Which model, and how it is run.
@@ -191,8 +191,8 @@ pub(crate) struct PlanArguments {
     pub turned: bool,
     /// Look at no further image when so many milliseconds of search have passed, without those of the model: the answer is as far
     /// as it came
-    #[arg(long, value_name = "MS")]
-    pub time_budget_ms: Option<u64>,
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(TIME_BUDGET_MS))]
+    pub time_budget_ms: Option<u32>,
 }
 
 impl PlanArguments {

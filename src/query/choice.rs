@@ -24,6 +24,8 @@ pub const TOKENS: RangeInclusive<i64> = 1..=4096;
 pub const NEIGHBOURS: RangeInclusive<i64> = 1..=100_000;
 /// Limits of [`PlanChoice::candidates`].
 pub const CANDIDATES: RangeInclusive<i64> = 1..=1_000_000;
+/// Limits of [`PlanChoice::time_budget_ms`]: up to a day.
+pub const TIME_BUDGET_MS: RangeInclusive<i64> = 0..=86_400_000;
 /// Limits of [`PlanChoice::expand`].
 pub const EXPAND: RangeInclusive<i64> = 0..=100;
 
@@ -91,7 +93,8 @@ pub struct PlanChoice {
     /// Make nearly equal images one hit.
     pub group_duplicates: bool,
     /// Look at no further image when so many milliseconds of search have passed.
-    pub time_budget_ms: Option<u64>,
+    #[schema(minimum = 0, maximum = 86_400_000)]
+    pub time_budget_ms: Option<u32>,
 }
 
 impl PlanChoice {
@@ -106,6 +109,7 @@ impl PlanChoice {
         within("neighbours", self.neighbours, &NEIGHBOURS)?;
         within("candidates", self.candidates, &CANDIDATES)?;
         within("expand", self.expand, &EXPAND)?;
+        within("time_budget_ms", self.time_budget_ms, &TIME_BUDGET_MS)?;
         if !(0.0..=1.0).contains(&self.min_probability) {
             let found = self.min_probability.to_string();
             return Err(ChoiceError::OutOfRange { name: "min_probability", found, least: 0, most: 1 });
@@ -129,7 +133,7 @@ impl PlanChoice {
             mirrored: self.mirrored,
             turned: self.turned,
             group_duplicates: self.group_duplicates,
-            time_budget_ms: self.time_budget_ms,
+            time_budget_ms: self.time_budget_ms.map(u64::from),
             ..plan
         })
     }

@@ -27,7 +27,7 @@ mod votes;
 pub use answer::{Answer, Evidence, QueryEcho, TimingMs};
 pub use choice::{
     CANDIDATES, ChoiceError, DEFAULT_RECALL, DEFAULT_TOP, EF, EXPAND, NEIGHBOURS, NearestChoice, PlanChoice,
-    RowsOf, TOKENS, TOP, Wanted,
+    RowsOf, TIME_BUDGET_MS, TOKENS, TOP, Wanted,
 };
 pub use crop::{Marked, QueryTokens, QueryView, choose_views};
 pub use error::QueryError;

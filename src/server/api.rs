@@ -119,7 +119,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::query::{CANDIDATES, EF, EXPAND, NEIGHBOURS, TOKENS, TOP};
+    use crate::query::{CANDIDATES, EF, EXPAND, NEIGHBOURS, TIME_BUDGET_MS, TOKENS, TOP};
 
     fn api() -> Value {
         serde_json::from_str(description()).unwrap()
@@ -149,6 +149,7 @@ mod tests {
             ("neighbours", NEIGHBOURS),
             ("candidates", CANDIDATES),
             ("expand", EXPAND),
+            ("time_budget_ms", TIME_BUDGET_MS),
         ] {
             let of = |end: &str| properties[name][end].as_f64().map(|number| number as i64);
             assert_eq!(

@@ -48,6 +48,7 @@ pub(super) struct Marked {
 
 /// A search by a picture that comes with the request.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes the form, which is read field by field")]
 pub(super) struct SearchForm {
     /// The collection that is searched; where there is one only, it needs no name.

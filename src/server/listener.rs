@@ -1,4 +1,4 @@
-//! Connections: taken up to a number, headers read within a time, and finished before the service stops.
+//! Connections: taken up to a number, heads read and answers written within a time, and finished before the service stops.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 
+use super::patient::Patient;
 use super::{ServeError, Service};
 
 /// How often manifests are looked at.
@@ -58,8 +59,10 @@ pub(super) async fn serve(
         };
         // Answers are written whole: waiting for more to send gains nothing.
         let _ = stream.set_nodelay(true);
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = builder.serve_connection(
+            TokioIo::new(Patient::new(stream, options.timeout)),
+            TowerToHyperService::new(router.clone()),
+        );
         let connection = graceful.watch(connection);
         let metrics = service.metrics.clone();
         tokio::spawn(async move {

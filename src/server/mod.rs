@@ -12,6 +12,7 @@ mod listener;
 mod metrics;
 mod names;
 mod originals;
+mod patient;
 mod problem;
 mod record;
 mod renditions;

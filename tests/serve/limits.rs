@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::server::{Form, Server, collection, read_reply, request};
+use crate::server::{Form, Server, collection, id_of, read_reply, request};
 
-/// A search that takes a while: eight poses, each in several sizes.
+/// A search that takes a while: four poses, each in several sizes.
 fn long() -> Form {
-    let form = Form::of_photo("motorcycle_left.png")
-        .text("boxes", "[[300,190,170,150],[10,10,40,40],[500,300,60,60]]");
-    form.text("options", r#"{"mirrored": true, "turned": true}"#)
+    let form = Form::of_photo("motorcycle_left.png").text("boxes", "[[300,190,170,150],[10,10,40,40]]");
+    form.text("options", r#"{"turned": true}"#)
 }
 
 fn one_session(more: &[&str]) -> Server {
     let collection = collection();
-    Server::start(&[&[collection.to_str().unwrap(), "--threads", "1"], more].concat())
+    let patient: &[&str] = if more.contains(&"--timeout-ms") { &[] } else { &["--timeout-ms", "120000"] };
+    Server::start(&[&[collection.to_str().unwrap(), "--threads", "1"], patient, more].concat())
 }
 
 /// Sends a request and does not wait for its answer.
@@ -102,4 +102,19 @@ fn a_client_that_does_not_say_what_it_wants_is_hung_up_on() {
     assert!(!String::from_utf8_lossy(&rest).contains("200"), "{rest:?}");
     // Both places are free again.
     assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answers_is_hung_up_on() {
+    let server = one_session(&["--timeout-ms", "400"]);
+    let mut deaf = server.connect();
+    let file =
+        format!("GET /v1/images/{}/file HTTP/1.1\r\nhost: localhost\r\n\r\n", id_of("motorcycle_left.png"));
+    // More than any socket holds; the server stops reading when its answers are not taken.
+    deaf.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let _ = deaf.write_all(file.repeat(100).as_bytes());
+    server.until("it is hung up on", |server| server.figure("patchdex_connections ") == Some(1.0));
+    let sent = server
+        .figure("patchdex_requests_total{method=\"GET\",route=\"/v1/images/{id}/file\",status=\"200\"} ");
+    assert!(sent >= Some(1.0) && sent < Some(100.0), "{sent:?}");
 }

@@ -24,6 +24,21 @@ fn health_and_figures_are_told() {
 }
 
 #[test]
+fn the_service_says_what_it_answers() {
+    let server = Server::shared();
+    let api = server.get("/openapi.json").ok();
+    assert_eq!(api["openapi"], "3.1.0");
+    let docs = server.get("/docs");
+    assert_eq!((docs.status, docs.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let page = String::from_utf8(docs.body).unwrap();
+    assert!(page.contains("openapi.json") && !page.contains("http://") && !page.contains("https://"));
+    let problem = server.get("/v1/nothing").problem(404, &[]);
+    let kind = server.get(problem["type"].as_str().unwrap());
+    assert_eq!(String::from_utf8(kind.body).unwrap(), "404 There is no such thing\n");
+    server.get("/problems/none").problem(404, &["invalid"]);
+}
+
+#[test]
 fn an_answer_has_the_id_of_its_request() {
     let id = |given: &str| {
         let reply = Server::shared().send("GET", "/healthz", &[("x-request-id", given)], b"");
