@@ -223,6 +223,14 @@ impl Gallery {
     pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
+
+    /// A session of its own of `threads` threads.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded once more.
+    pub fn session(&self, threads: usize) -> Result<Session, EngineError> {
+        Ok(self.model.session(threads.max(1))?)
+    }
 }
 
 /// Loads the model that made the collection in `path`.
@@ -270,9 +278,9 @@ impl Engine {
     /// An engine with a session of its own of `threads` threads: any number of them can be asked at the same time.
     ///
     /// # Errors
-    /// A model that cannot be loaded once more.
+    /// As [`Gallery::session`].
     pub fn over(gallery: Arc<Gallery>, threads: usize) -> Result<Self, EngineError> {
-        let session = gallery.model.session(threads.max(1))?;
+        let session = gallery.session(threads)?;
         Ok(Self { gallery, session })
     }
 
@@ -284,13 +292,14 @@ impl Engine {
         Self::over(self.gallery.clone(), threads)
     }
 
-    /// Goes on with another gallery, when it is of the same loaded model; says whether it is.
-    pub fn turn_to(&mut self, gallery: &Arc<Gallery>) -> bool {
-        let same = Arc::ptr_eq(&self.gallery.model, &gallery.model);
-        if same {
-            self.gallery = gallery.clone();
-        }
-        same
+    /// An engine that goes on with a session of the gallery's model.
+    pub fn resume(gallery: Arc<Gallery>, session: Session) -> Self {
+        Self { gallery, session }
+    }
+
+    /// The session, for another gallery of the same model.
+    pub fn into_session(self) -> Session {
+        self.session
     }
 
     /// The collection.

@@ -19,7 +19,7 @@ use super::asked::{IndexedSearch, Search, SearchForm, VectorSearch, parsed};
 use super::names::{LinkedHit, LinkedNearest};
 use super::problem::{Cause, Problem, ProblemDocument};
 use super::record::{Deadline, RequestId};
-use super::routes::{Problems, json, json_text};
+use super::routes::{Problems, json, json_text, off_thread};
 use super::searching::Surroundings;
 use super::workers::Place;
 use crate::query::{Answer, NearestAnswer};
@@ -127,7 +127,7 @@ pub(super) async fn batch(
             let (service, place) = (service.clone(), first.take());
             running.spawn(async move {
                 let answered = async {
-                    let search = Search::of_json(search.get().as_bytes())?;
+                    let search = parse_search(search.get().to_owned()).await?;
                     let place = match place {
                         Some(place) => place,
                         None => in_time(deadline, service.workers.next_place()).await?,
@@ -187,7 +187,7 @@ async fn read_search(request: Request) -> Result<Search, Problem> {
             let form = form.map_err(|rejection| Problem::new(Cause::Malformed, rejection.body_text()))?;
             Search::of_form(form).await
         }
-        Media::Json => Search::of_json(read_text(request).await?.as_bytes()),
+        Media::Json => parse_search(read_text(request).await?).await,
         Media::Other => {
             let detail =
                 "send a picture as multipart/form-data, an indexed image or vectors as application/json";
@@ -202,6 +202,16 @@ async fn read_text(request: Request) -> Result<String, Problem> {
         .await
         .map_err(|rejection| Problem::new(Cause::of_status(rejection.status()), rejection.body_text()))?;
     String::from_utf8(bytes.into()).map_err(|_| Problem::new(Cause::Malformed, "the body is no UTF-8"))
+}
+
+/// Bodies from which on reading JSON would keep others waiting, in bytes.
+const LONG: usize = 64 << 10;
+
+async fn parse_search(text: String) -> Result<Search, Problem> {
+    match text.len() < LONG {
+        true => Search::of_json(text.as_bytes()),
+        false => off_thread(move || Search::of_json(text.as_bytes())).await,
+    }
 }
 
 /// What comes by the deadline.

@@ -45,9 +45,8 @@ impl Search {
                     scope: None,
                 };
                 let gallery = around.commit.gallery.as_ref().ok_or_else(|| imported(&around.commit))?;
-                let (engine, pool) = worker.engine(gallery)?;
                 let hurried = around.hurried(&plan)?;
-                let answer = pool.install(|| engine.query(&picture, &question, &hurried))?;
+                let answer = worker.ask(gallery, |engine| engine.query(&picture, &question, &hurried))??;
                 around.told(answer, plan, start, decode_ms)
             }
             Asked::Indexed { image, marked, plan } => {
@@ -122,7 +121,8 @@ fn indexed(commit: &Commit, image: &str, marked: &Marked, plan: &Plan) -> Result
     Ok(execute(collection, &searched(collection, None, plan)?, &subject, plan)?)
 }
 
-fn imported(commit: &Commit) -> Problem {
+/// Why a collection without a model cannot be asked by pictures.
+pub(super) fn imported(commit: &Commit) -> Problem {
     match require_model(commit.collection.path(), commit.manifest()) {
         Err(error) => error.into(),
         Ok(()) => Problem::new(Cause::Internal, "a collection of a model was opened without it"),

@@ -19,6 +19,7 @@ use super::metrics::Metrics;
 use super::problem::{Cause, Problem};
 use super::{ServeError, ServeOptions};
 use crate::engine::{Engine, EngineError, Gallery};
+use crate::model::{Model, Session};
 
 /// A search on its way to a worker.
 type Work = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -42,22 +43,34 @@ pub(super) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSem
 
 /// A thread that searches, with a pool and a session of each model.
 pub(super) struct Worker {
-    engines: Vec<Engine>,
+    /// Those used least recently first. Between searches they hold no commit: the files of an old one can go.
+    sessions: Vec<(Arc<Model>, Session)>,
+    /// The most models that are served at a time.
+    models: usize,
     pool: ThreadPool,
     threads: usize,
 }
 
 impl Worker {
-    /// The engine over a gallery. A session is made where there is none of its model.
-    pub fn engine(&mut self, gallery: &Arc<Gallery>) -> Result<(&mut Engine, &ThreadPool), EngineError> {
-        let at = match self.engines.iter_mut().position(|engine| engine.turn_to(gallery)) {
-            Some(at) => at,
-            None => {
-                self.engines.push(Engine::over(gallery.clone(), self.threads)?);
-                self.engines.len() - 1
-            }
+    /// Asks an engine over a gallery, on the worker's pool. A session is made where there is none of its model.
+    pub fn ask<T: Send>(
+        &mut self,
+        gallery: &Arc<Gallery>,
+        ask: impl FnOnce(&mut Engine) -> T + Send,
+    ) -> Result<T, EngineError> {
+        let model = gallery.model();
+        let held = self.sessions.iter().position(|(held, _)| Arc::ptr_eq(held, model));
+        let session = match held {
+            Some(at) => self.sessions.remove(at).1,
+            None => gallery.session(self.threads)?,
         };
-        Ok((&mut self.engines[at], &self.pool))
+        let mut engine = Engine::resume(gallery.clone(), session);
+        let answer = self.pool.install(|| ask(&mut engine));
+        self.sessions.push((model.clone(), engine.into_session()));
+        if self.sessions.len() > self.models {
+            self.sessions.remove(0);
+        }
+        Ok(answer)
     }
 
     /// The threads of this worker.
@@ -92,9 +105,10 @@ impl Workers {
         for number in 0..sessions {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool = pool.map_err(std::io::Error::other)?;
-            let mut worker = Worker { engines: Vec::new(), pool, threads };
+            let models = catalogue.names().count();
+            let mut worker = Worker { sessions: Vec::new(), models, pool, threads };
             for commit in catalogue.all() {
-                commit.gallery.as_ref().map(|gallery| worker.engine(gallery).map(|_| ())).transpose()?;
+                commit.gallery.as_ref().map(|gallery| worker.ask(gallery, |_| ())).transpose()?;
             }
             let slots = slots.clone();
             std::thread::Builder::new()
@@ -147,9 +161,8 @@ impl Workers {
             let begun = Instant::now();
             metrics.stage("queue", begun - asked);
             metrics.running.inc();
+            // A session that panics is not put back.
             let answer = catch_unwind(AssertUnwindSafe(|| search(worker))).unwrap_or_else(|panic| {
-                // What a session is like after a panic, nobody knows.
-                worker.engines.clear();
                 Err(Problem::new(Cause::Internal, format!("a search panicked: {}", panic_text(&*panic))))
             });
             metrics.running.dec();

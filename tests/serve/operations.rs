@@ -1,8 +1,12 @@
 //! Health, metrics, request ids, compression, and the end.
 
 use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
 
 use crate::server::{Form, Server, collection, read_reply, request};
+use crate::workspace::patchdex;
 
 #[test]
 fn health_and_figures_are_told() {
@@ -85,4 +89,22 @@ fn the_grace_has_an_end() {
     server.until("the connection is there", |server| server.figure("patchdex_connections ") >= Some(2.0));
     server.signal("-INT");
     assert_eq!(server.code(), Some(0));
+}
+
+#[test]
+fn the_log_has_a_json_object_for_each_request() {
+    let mut command = patchdex();
+    command.arg("serve").arg(collection()).args(["--listen", "127.0.0.1:0", "--log", "json"]);
+    command.stderr(Stdio::piped());
+    let mut server = Server::of(command);
+    server.send("GET", "/v1/images/0?x=secret", &[("x-request-id", "mine")], b"").problem(400, &[]);
+    server.signal("-TERM");
+    let log = server.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let line = lines.iter().find(|line| line["message"] == "request").unwrap();
+    assert_eq!(
+        (&line["request_id"], &line["status"], &line["path"]),
+        (&"mine".into(), &400.into(), &"/v1/images/0".into())
+    );
+    assert!(!log.contains("secret"), "what is asked is nobody's business: {log}");
 }

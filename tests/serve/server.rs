@@ -70,13 +70,13 @@ impl Server {
     /// Serves `arguments` on a free port.
     pub fn start<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Self {
         let mut command = patchdex();
-        command.arg("serve").args(arguments).args(["--listen", "127.0.0.1:0"]);
+        command.arg("serve").args(arguments).args(["--listen", "127.0.0.1:0"]).stderr(Stdio::null());
         Self::of(command)
     }
 
     /// The process of `command`, which says where it listens.
     pub fn of(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
@@ -98,7 +98,7 @@ impl Server {
                 command.env_remove(name);
             }
             Self::of({
-                command.stdin(Stdio::piped());
+                command.stdin(Stdio::piped()).stderr(Stdio::null());
                 command
             })
         })
@@ -106,6 +106,13 @@ impl Server {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Standard error of a server whose command has it piped, to its end.
+    pub fn log(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        text
     }
 
     /// Sends a signal.
