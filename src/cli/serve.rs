@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// Answer everybody who can reach the address
     #[arg(long)]
     insecure: bool,
+    /// Let requests add and remove images: files are written below the collections' roots
+    #[arg(long)]
+    writable: bool,
     /// Let pages of this origin ask (repeatable)
     #[arg(long, value_name = "ORIGIN")]
     cors: Vec<String>,
@@ -101,6 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         header_timeout: Duration::from_millis(arguments.header_timeout_ms),
         thumbnail_bytes: usize::try_from(arguments.thumbnail_bytes).unwrap_or(usize::MAX),
         token,
+        is_writable: arguments.writable,
         is_insecure: arguments.insecure,
         cors: arguments.cors.clone(),
         grace: Duration::from_millis(arguments.grace_ms),

@@ -26,7 +26,7 @@ pub use journal::Reject;
 pub use metadata::{MetadataError, MetadataFile};
 pub use moments::moments;
 use patchdex_format::{Manifest, ModelBinding, ViewPlan};
-pub use source::{SourceFile, Sources, collect};
+pub use source::{SourceFile, Sources, collect, is_image_name};
 pub use views::{View, ViewChoice, views};
 
 use crate::collection::{

@@ -121,7 +121,7 @@ impl Found {
                         ),
                         None => ("unreadable", format!("cannot be read: {error}")),
                     };
-                    if path.is_dir() || has_image_extension(&path) || reason == "link_loop" {
+                    if path.is_dir() || is_image_name(&path) || reason == "link_loop" {
                         self.reject(&path, reason, message);
                     }
                 }
@@ -130,7 +130,7 @@ impl Found {
     }
 
     fn add_matching(&mut self, path: &Path) {
-        if has_image_extension(path) {
+        if is_image_name(path) {
             return self.add_file(path);
         }
         self.others += 1;
@@ -200,7 +200,8 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     }
 }
 
-fn has_image_extension(path: &Path) -> bool {
+/// Whether a file of that name is looked at in a folder.
+pub fn is_image_name(path: &Path) -> bool {
     EXTENSIONS.contains(&extension_of(path).as_str())
 }
 

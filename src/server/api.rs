@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::{Cause, Problem, ProblemDocument};
 use super::routes::{Problems, json_text};
-use super::{collections, health, images, metrics, search};
+use super::{collections, health, images, jobs, metrics, search};
 
 /// The description.
 #[derive(OpenApi)]
@@ -34,6 +34,10 @@ use super::{collections, health, images, metrics, search};
         images::file,
         images::thumbnail,
         images::crop,
+        jobs::put,
+        jobs::delete,
+        jobs::list,
+        jobs::job,
         health::healthz,
         health::readyz,
         metrics::metrics,
@@ -43,6 +47,7 @@ use super::{collections, health, images, metrics, search};
     tags(
         (name = "search", description = "Crops, images and vectors in, places out"),
         (name = "images", description = "The images of a collection"),
+        (name = "changes", description = "Images that come and go, where the service is writable"),
         (name = "collections", description = "Collections and their commits"),
         (name = "operations", description = "Health and figures")
     ),

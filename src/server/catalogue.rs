@@ -10,7 +10,7 @@ use patchdex_format::Manifest;
 use super::names::{id_of, parse_id};
 use super::problem::{Cause, Problem};
 use super::{ServeError, ServeOptions};
-use crate::collection::{Collection, CollectionError, is_imported, read_manifest};
+use crate::collection::{Collection, CollectionError, bytes_of_path, is_imported, read_manifest};
 use crate::engine::{EngineError, EngineOptions, Gallery};
 use crate::model::Model;
 use crate::segment::{ImageView, OpenSegmentError};
@@ -175,6 +175,12 @@ impl Commit {
 
     pub fn manifest(&self) -> &Manifest {
         self.collection.manifest()
+    }
+
+    /// The stored path of a file below the root, as lists have it.
+    pub fn relative(&self, file: &Path) -> Option<String> {
+        let below = file.strip_prefix(&self.manifest().root).ok()?;
+        Some(String::from_utf8_lossy(&bytes_of_path(below)).into_owned())
     }
 
     /// Number of images.

@@ -119,7 +119,7 @@ pub(super) async fn reload(
 }
 
 /// Opens the last commit, and writes down what came of it.
-fn renewed(service: &Service, name: &str) -> Result<(Arc<Commit>, bool), Problem> {
+pub(super) fn renewed(service: &Service, name: &str) -> Result<(Arc<Commit>, bool), Problem> {
     let renewed = service.catalogue.renew(name);
     match &renewed {
         Ok((commit, true)) => {

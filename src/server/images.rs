@@ -59,7 +59,7 @@ pub(super) struct ListQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct ImageQuery {
     /// The collection; where there is one only, it needs no name.
-    collection: Option<String>,
+    pub collection: Option<String>,
 }
 
 /// Which small picture.

@@ -8,6 +8,7 @@ mod catalogue;
 mod collections;
 mod health;
 mod images;
+mod jobs;
 mod listener;
 mod metrics;
 mod names;
@@ -24,11 +25,13 @@ mod workers;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use access::Access;
 use catalogue::Catalogue;
 use health::Health;
+use jobs::Jobs;
 use metrics::Metrics;
 pub use record::{LogFormat, log_to_stderr};
 use renditions::Renditions;
@@ -77,6 +80,8 @@ pub struct ServeOptions {
     pub token: Option<String>,
     /// Whether everybody is answered, whatever name of this host they use.
     pub is_insecure: bool,
+    /// Whether images may come and go by requests.
+    pub is_writable: bool,
     /// Origins of other pages that may ask.
     pub cors: Vec<String>,
     /// How long requests that run are waited for when the service is told to stop.
@@ -144,6 +149,7 @@ struct Service {
     metrics: Arc<Metrics>,
     access: Access,
     health: Health,
+    jobs: Jobs,
     options: ServeOptions,
 }
 
@@ -155,6 +161,7 @@ pub fn run(options: ServeOptions, ready: &mut dyn FnMut(SocketAddr)) -> Result<(
     let metrics = Arc::new(Metrics::new());
     let catalogue = Catalogue::open(&options)?;
     let workers = Workers::start(&options, &catalogue, &metrics)?;
+    let (jobs, tasks) = Jobs::new(options.is_writable);
     let service = Arc::new(Service {
         catalogue,
         workers,
@@ -162,11 +169,16 @@ pub fn run(options: ServeOptions, ready: &mut dyn FnMut(SocketAddr)) -> Result<(
         metrics,
         access: Access::new(&options),
         health: Health::default(),
+        jobs,
         options,
     });
     let router = routes::router(&service)?;
+    let writer = service.options.is_writable.then(|| jobs::start(&service, tasks)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(listener::serve(&service, router, ready));
+    service.jobs.stop();
+    // A panic there has told of itself.
+    writer.map(JoinHandle::join);
     // Work that nobody waits for any more need not end.
     runtime.shutdown_background();
     served

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::catalogue::Commit;
 use super::problem::{Cause, Problem};
+use crate::collection::path_of_bytes;
+use crate::ingest::is_image_name;
 use crate::segment::ImageView;
 
 /// The bytes of an image: of the first of its names whose file is still what was indexed.
@@ -58,6 +60,49 @@ fn read_one(commit: &Commit, image: &ImageView<'_>) -> Result<Vec<u8>, Problem> 
 fn confined(root: &Path, file: &Path) -> Option<PathBuf> {
     let (root, file) = (root.canonicalize().ok()?, file.canonicalize().ok()?);
     file.starts_with(&root).then_some(file)
+}
+
+/// A file that was written.
+pub(super) struct Stored(pub PathBuf);
+
+/// Writes a new image below the collection's root. A file that is there already and has other content is replaced only where
+/// that is said.
+pub(super) fn store(commit: &Commit, path: &str, bytes: &[u8], replace: bool) -> Result<Stored, Problem> {
+    let refused = |what: &str| Problem::new(Cause::Invalid, format!("path '{path}' {what}"));
+    let is_plain = |part: &str| {
+        !part.is_empty() && !part.starts_with('.') && !part.chars().any(|c| c.is_control() || c == '\\')
+    };
+    if !path.split('/').all(is_plain) {
+        return Err(refused(
+            "is no path below the root: give names between '/', none of which starts with a dot",
+        ));
+    }
+    if !is_image_name(Path::new(path)) {
+        return Err(refused("has not the ending of an image: jpg, png, webp, tif, bmp, gif"));
+    }
+    let root = Path::new(&commit.manifest().root);
+    let file = root.join(path_of_bytes(path.as_bytes()));
+    let folder = file.parent().unwrap_or(root);
+    // Before folders are made, what is there must not lead out, and neither may what is made.
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(root);
+    let outside = || refused("leads out of the collection's root");
+    confined(root, there).ok_or_else(outside)?;
+    crate::storage::create_dir_all(folder)?;
+    confined(root, folder).ok_or_else(outside)?;
+    if let Ok(about) = std::fs::symlink_metadata(&file) {
+        let is_same = about.is_file() && std::fs::read(&file).is_ok_and(|held| held == bytes);
+        match about.is_file() && (replace || is_same) {
+            true if is_same => return Ok(Stored(file)),
+            true => {}
+            false => {
+                let detail =
+                    format!("'{path}' is there and is another file; give replace=true, or another path");
+                return Err(Problem::new(Cause::Exists, detail));
+            }
+        }
+    }
+    crate::storage::write_atomic(&file, bytes)?;
+    Ok(Stored(file))
 }
 
 /// The media type of a file of that format, as [`crate::picture::Header`] names it.

@@ -21,6 +21,8 @@ pub(super) enum Cause {
     NotFound,
     Method,
     Changed,
+    Exists,
+    ReadOnly,
     TooLarge,
     MediaType,
     Slow,
@@ -37,13 +39,15 @@ pub(super) enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Malformed,
         Self::Unauthorised,
         Self::ForeignHost,
         Self::NotFound,
         Self::Method,
         Self::Changed,
+        Self::Exists,
+        Self::ReadOnly,
         Self::TooLarge,
         Self::MediaType,
         Self::Slow,
@@ -84,6 +88,8 @@ impl Cause {
                 ("method", StatusCode::METHOD_NOT_ALLOWED, "The resource does not know this method")
             }
             Self::Changed => ("changed", StatusCode::CONFLICT, "The image is not what was indexed"),
+            Self::Exists => ("exists", StatusCode::CONFLICT, "There is another file of this name"),
+            Self::ReadOnly => ("read-only", StatusCode::FORBIDDEN, "The service changes nothing"),
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
             Self::MediaType => (
                 "media-type",
@@ -152,7 +158,7 @@ pub(super) struct Problem {
 }
 
 /// What a client reads.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemDocument {
     /// Which kind of problem it is.

@@ -20,7 +20,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::problem::{Cause, PROBLEM_JSON, Problem, ProblemDocument};
 use super::record::{REQUEST_ID, recorded};
-use super::{ServeError, Service, access, api, collections, health, images, metrics, search};
+use super::{ServeError, Service, access, api, collections, health, images, jobs, metrics, search};
 
 /// How long a browser may remember what a page elsewhere may do.
 const PREFLIGHT: Duration = Duration::from_secs(3600);
@@ -35,11 +35,13 @@ pub(super) fn router(service: &Arc<Service>) -> Result<Router, ServeError> {
         .route("/v1/collections/{name}/reload", post(collections::reload))
         .route("/v1/search", post(search::search))
         .route("/v1/search/batch", post(search::batch))
-        .route("/v1/images", get(images::list))
-        .route("/v1/images/{id}", get(images::image))
+        .route("/v1/images", get(images::list).put(jobs::put))
+        .route("/v1/images/{id}", get(images::image).delete(jobs::delete))
         .route("/v1/images/{id}/file", get(images::file))
         .route("/v1/images/{id}/thumbnail", get(images::thumbnail))
         .route("/v1/images/{id}/crop", get(images::crop))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::job))
         .route("/problems/{name}", get(api::problem))
         .route("/docs", get(api::docs))
         .route("/openapi.json", get(api::openapi))
@@ -70,7 +72,7 @@ fn cors(origins: &[String]) -> Result<CorsLayer, ServeError> {
         true => layer,
         false => layer
             .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
             .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::ETAG])
             .max_age(PREFLIGHT),

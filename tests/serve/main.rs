@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod changes;
 mod collections;
 mod images;
 mod limits;
