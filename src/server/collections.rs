@@ -102,8 +102,9 @@ pub(super) async fn list(State(service): State<Arc<Service>>) -> Result<Response
     json(&CollectionList { collections })
 }
 
-/// Opens the last commit of a collection now; the service also looks for one each second. Requests that run end on the commit
-/// that they began with.
+/// Opens the last commit of a collection now.
+///
+/// The service also looks for one each second. Requests that run end on the commit that they began with.
 #[utoipa::path(post, path = "/v1/collections/{name}/reload", tag = "collections",
     params(("name" = String, Path, description = "The collection's name")),
     responses((status = 200, description = "The last commit is served", body = Reloaded), Problems)

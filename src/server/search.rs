@@ -92,8 +92,9 @@ pub(super) async fn search(
     json_text(answered(&service, place, deadline, search).await?)
 }
 
-/// Does many searches, and answers them in their order. A search that fails is a problem among the answers; the others are not
-/// concerned.
+/// Does many searches, and answers them in their order.
+///
+/// A search that fails is a problem among the answers; the others are not concerned.
 #[utoipa::path(post, path = "/v1/search/batch", tag = "search",
     request_body(content = Batch, example = json!({"searches": [{"image": "coffee.png"}, {"image": "moon.png", "top": 1}]})),
     responses((status = 200, description = "An answer or a problem for each", body = BatchAnswer), Problems)
