@@ -12,6 +12,7 @@ import http.client
 import itertools
 import json
 import random
+import shlex
 import statistics
 import sys
 import time
@@ -88,9 +89,9 @@ def main():
     parser.add_argument("--rates", default="1,2,5,10", metavar="N,...", help="requests a second (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20, metavar="S", help="of each rate (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the arrivals (%(default)s)")
-    parser.add_argument("serve", nargs="*", metavar="-- OPTION", help="of patchdex serve, such as --sessions 1")
+    parser.add_argument("--serve", default="", metavar="OPTIONS", help="of patchdex serve: '--sessions 1 --queue 8'")
     arguments = parser.parse_args()
-    with check_api.served(arguments.binary, arguments.collection, *arguments.serve) as address:
+    with check_api.served(arguments.binary, arguments.collection, *shlex.split(arguments.serve)) as address:
         host = address.removeprefix("http://")
         searches = pictured(arguments.picture) if arguments.picture else indexed(host)
         for _ in range(3):  # what is loaded with the first requests is not measured
