@@ -131,7 +131,7 @@ mod tests {
     }
 
     /// Routes that serve people, not programs.
-    const PAGES: [&str; 2] = ["/docs", "/openapi.json"];
+    const PAGES: [&str; 4] = ["/", "/page/{file}", "/docs", "/openapi.json"];
 
     #[test]
     fn every_route_is_described_and_nothing_else() {

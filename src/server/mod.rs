@@ -13,6 +13,7 @@ mod listener;
 mod metrics;
 mod names;
 mod originals;
+mod page;
 mod patient;
 mod problem;
 mod record;

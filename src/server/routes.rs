@@ -20,7 +20,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::problem::{Cause, PROBLEM_JSON, Problem, ProblemDocument};
 use super::record::{REQUEST_ID, recorded};
-use super::{ServeError, Service, access, api, collections, health, images, jobs, metrics, search};
+use super::{ServeError, Service, access, api, collections, health, images, jobs, metrics, page, search};
 
 /// How long a browser may remember what a page elsewhere may do.
 const PREFLIGHT: Duration = Duration::from_secs(3600);
@@ -43,6 +43,8 @@ pub(super) fn router(service: &Arc<Service>) -> Result<Router, ServeError> {
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::job))
         .route("/problems/{name}", get(api::problem))
+        .route("/", get(page::index))
+        .route("/page/{file}", get(page::file))
         .route("/docs", get(api::docs))
         .route("/openapi.json", get(api::openapi))
         .fallback(nothing)

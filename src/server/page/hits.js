@@ -1,0 +1,104 @@
+// What was found: a card a hit.
+
+import { make } from "./dom.js";
+import { Stage } from "./stage.js";
+
+/** Below it a hit is probably another object. */
+const LIKELY = 0.5;
+
+const keyOf = (hit) => `${hit.id} ${hit.box}`;
+
+/** A probability that does not claim to be certain. */
+export function percent(probability) {
+  if (probability > 0.99) return "> 99 %";
+  if (probability < 0.01) return "< 1 %";
+  return `${Math.round(100 * probability)} %`;
+}
+
+/** Paths of images nearly equal to a hit's, in words. */
+export const copiesOf = (hit) => {
+  const count = hit.duplicates?.length ?? 0;
+  return count ? `+${count} ${count === 1 ? "copy" : "copies"}` : "";
+};
+
+/** A list of what the user said about an image. */
+export function metadataOf(metadata) {
+  const said = Object.entries(metadata ?? {}).filter(([, value]) => value !== null);
+  if (!said.length) return null;
+  return make("dl", {}, ...said.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))));
+}
+
+/** Fires `open` with a hit, and `point` with `{ hit, stage }`, or none, while one is pointed at or has the focus. */
+export class Hits extends EventTarget {
+  #keys = [];
+
+  constructor(list, service) {
+    super();
+    this.list = list;
+    this.service = service;
+  }
+
+  /** Shows hits; those that are there already stay as they are. */
+  show(collection, hits) {
+    const keys = hits.map(keyOf);
+    const isLonger = this.#keys.length && this.#keys.every((key, at) => key === keys[at]);
+    if (!isLonger) this.list.replaceChildren();
+    const first = isLonger ? this.#keys.length : 0;
+    this.list.append(...hits.slice(first).map((hit) => this.#card(collection, hit)));
+    this.#keys = keys;
+  }
+
+  clear() {
+    this.#keys = [];
+    this.list.replaceChildren();
+  }
+
+  #card(collection, hit) {
+    const frame = make("span", { class: "frame" });
+    const likely = hit.probability >= LIKELY;
+    const copies = copiesOf(hit);
+    const label = `Hit ${hit.rank}: ${hit.image}, probability ${percent(hit.probability)}${copies && `, ${copies}`}. Open`;
+    const button = make(
+      "button",
+      { type: "button", "aria-label": label, onclick: () => this.dispatchEvent(new CustomEvent("open", { detail: hit })) },
+      frame,
+    );
+    const meter = make("span", { class: "meter", "aria-hidden": "true" }, make("span"));
+    meter.firstChild.style.width = `${100 * hit.probability}%`;
+    const card = make(
+      "li",
+      { class: likely ? "card" : "card unlikely" },
+      button,
+      make(
+        "div",
+        { class: "about" },
+        make("span", { class: "path" }, `${hit.rank}. ${hit.image}`),
+        copies ? make("span", { class: "copies", title: hit.duplicates.join("\n") }, copies) : null,
+        meter,
+        make("span", { class: "figures" }, `probability ${percent(hit.probability)}, score ${hit.score.toFixed(3)}`),
+        likely ? null : make("span", { class: "figures" }, "probably another object"),
+        metadataOf(hit.metadata),
+      ),
+    );
+    this.#picture(collection, hit, frame, card);
+    return card;
+  }
+
+  /** Hits do not say how large their image is; the boxes need it. */
+  async #picture(collection, hit, frame, card) {
+    let facts;
+    try {
+      facts = await this.service.image(collection, hit.id);
+    } catch {
+      return frame.append(make("span", { class: "stage missing" }));
+    }
+    const stage = new Stage(facts);
+    stage.drawBoxes([{ at: hit.box, kind: "hit" }]);
+    this.service.show(stage.image, this.service.thumbnail(collection, hit.id, 480));
+    frame.append(stage.element);
+    const point = (detail) => this.dispatchEvent(new CustomEvent("point", { detail }));
+    for (const start of ["pointerenter", "focusin"]) card.addEventListener(start, () => point({ hit, stage }));
+    for (const end of ["pointerleave", "focusout"]) card.addEventListener(end, () => point(null));
+    if (card.matches(":hover, :focus-within")) point({ hit, stage });
+  }
+}
