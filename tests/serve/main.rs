@@ -13,6 +13,7 @@ mod collections;
 mod images;
 mod limits;
 mod operations;
+mod page;
 mod search;
 mod server;
 #[allow(dead_code, reason = "the fixture is that of the command line's tests, which use more of it")]

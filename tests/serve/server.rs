@@ -104,6 +104,11 @@ impl Server {
         })
     }
 
+    /// Where its page is.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -7,7 +7,7 @@ const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const LEAST = 4;
 const CLICK = 5;
 
-/** Fires `draw` while a box changes, `release` when it is left as it is, `select` when another one is meant. */
+/** Fires `release` when a box was changed, with "step" where keys did a little, and `select` when another one is meant. */
 export class Boxes extends EventTarget {
   #items = [];
   #selected = null;
@@ -74,8 +74,8 @@ export class Boxes extends EventTarget {
     this.#fire("release");
   }
 
-  #fire(name) {
-    this.dispatchEvent(new Event(name));
+  #fire(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
   #of(element) {
@@ -171,7 +171,6 @@ export class Boxes extends EventTarget {
     else if (handle) item.at = this.#inside(stretched(before, handle, x - fromX, y - fromY));
     else item.at = this.#moved(before, x - fromX, y - fromY);
     this.#place(item);
-    this.#fire("draw");
   }
 
   #end() {
@@ -194,7 +193,6 @@ export class Boxes extends EventTarget {
       gesture.item.at = gesture.before;
       this.#place(gesture.item);
     }
-    this.#fire("draw");
   }
 
   #press(event) {
@@ -206,7 +204,7 @@ export class Boxes extends EventTarget {
       const [x, y, w, h] = item.at;
       item.at = event.shiftKey ? this.#inside([x, y, Math.max(w + arrow[0], LEAST), Math.max(h + arrow[1], LEAST)]) : this.#moved(item.at, ...arrow);
       this.#place(item);
-      this.#fire("release");
+      this.#fire("release", "step");
     } else if (event.key === "Delete" || event.key === "Backspace") this.remove();
     else if (event.key.toLowerCase() === "n") this.switch();
     else if (event.key === "Escape" && this.#gesture) this.#cancel();

@@ -28,7 +28,7 @@ export function metadataOf(metadata) {
   return make("dl", {}, ...said.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))));
 }
 
-/** Fires `open` with a hit, and `point` with `{ hit, stage }`, or none, while one is pointed at or has the focus. */
+/** Fires `open` with the place of a hit, and `point` with `{ hit, stage }`, or none, while one is pointed at or has the focus. */
 export class Hits extends EventTarget {
   #keys = [];
 
@@ -38,13 +38,13 @@ export class Hits extends EventTarget {
     this.service = service;
   }
 
-  /** Shows hits; those that are there already stay as they are. */
-  show(collection, hits) {
+  /** Shows hits; with `isMore`, those of the same query that are there already stay as they are. */
+  show(collection, hits, isMore) {
     const keys = hits.map(keyOf);
-    const isLonger = this.#keys.length && this.#keys.every((key, at) => key === keys[at]);
+    const isLonger = isMore && this.#keys.every((key, at) => key === keys[at]);
     if (!isLonger) this.list.replaceChildren();
     const first = isLonger ? this.#keys.length : 0;
-    this.list.append(...hits.slice(first).map((hit) => this.#card(collection, hit)));
+    this.list.append(...hits.slice(first).map((hit, at) => this.#card(collection, hit, first + at)));
     this.#keys = keys;
   }
 
@@ -53,14 +53,14 @@ export class Hits extends EventTarget {
     this.list.replaceChildren();
   }
 
-  #card(collection, hit) {
+  #card(collection, hit, at) {
     const frame = make("span", { class: "frame" });
     const likely = hit.probability >= LIKELY;
     const copies = copiesOf(hit);
     const label = `Hit ${hit.rank}: ${hit.image}, probability ${percent(hit.probability)}${copies && `, ${copies}`}. Open`;
     const button = make(
       "button",
-      { type: "button", "aria-label": label, onclick: () => this.dispatchEvent(new CustomEvent("open", { detail: hit })) },
+      { type: "button", "aria-label": label, onclick: () => this.dispatchEvent(new CustomEvent("open", { detail: at })) },
       frame,
     );
     const meter = make("span", { class: "meter", "aria-hidden": "true" }, make("span"));

@@ -2,10 +2,10 @@
 
 import { read, written } from "./address.js";
 import { Boxes } from "./boxes.js";
-import { make, the, whenSeen } from "./dom.js";
+import { isSeen, make, the, whenSeen } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { Hits } from "./hits.js";
-import { coco, Query } from "./query.js";
+import { coco, FIRST, Query } from "./query.js";
 import { Service } from "./service.js";
 import { Stage } from "./stage.js";
 import { Viewer } from "./viewer.js";
@@ -105,7 +105,13 @@ function showPicture() {
   editor = new Boxes(stage, "keys");
   editor.value = query.boxes;
   editor.drawsNot = document.querySelector("[name=kind]:checked").value === "not";
-  editor.addEventListener("release", () => apply(query.with({ boxes: editor.value, whole: false, top: new Query().top })));
+  let isStep = false;
+  editor.addEventListener("release", ({ detail }) => {
+    // Many small steps of the keys are one step back.
+    const how = isStep && detail === "step" ? "replace" : "push";
+    isStep = detail === "step";
+    apply(query.with({ boxes: editor.value, whole: false, top: FIRST }), how);
+  });
   editor.addEventListener("select", () => {
     the("switch").disabled = the("remove").disabled = !editor?.selected;
   });
@@ -120,6 +126,8 @@ async function browse() {
     if (!page) return;
     say(query.where ? `${count(page.total, "image")} of that kind` : "");
     know(page.columns);
+    const facts = collections.find((one) => one.name === query.collection);
+    if (facts && !facts.model) tell(new Error("This collection holds vectors from elsewhere: it is asked by vectors, through the API, not by pictures."));
     await gallery.more();
   } catch (problem) {
     tell(problem);
@@ -154,14 +162,16 @@ async function ask() {
     let file = asked.picture.file;
     if (!asked.isIndexed && !file) file = await service.file((await service.image(asked.collection, asked.picture.id)).links.file, signal);
     answer = await service.json("/v1/search", { ...asked.request(file), signal });
+    const before = answered;
     answered = asked;
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     know(answer.hits.flatMap((hit) => Object.keys(hit.metadata ?? {})));
-    hits.show(asked.collection, answer.hits);
+    hits.show(asked.collection, answer.hits, before && written(before) === written(asked.with({ top: before.top })));
     the("hits").hidden = the("sharing").hidden = false;
     const what = answer.hits.length ? count(answer.hits.length, "hit") : "Nothing found";
     const cut = answer.is_cut ? "; the time ended before all were looked at" : "";
     say(`${what} in ${count(answer.searched_images, "image")}, ${seconds} s${cut}`);
+    setTimeout(() => isSeen(the("end")) && moreHits());
   } catch (problem) {
     if (mine === going) tell(problem);
   } finally {
@@ -190,8 +200,9 @@ function point(detail) {
 
 function startWith(facts, boxes = []) {
   const { id, path, width, height } = facts;
-  apply(query.with({ picture: { id, path, width, height }, boxes, whole: false, top: new Query().top }));
+  apply(query.with({ picture: { id, path, width, height }, boxes, whole: false, top: FIRST }));
   scrollTo({ top: 0 });
+  the("add").focus({ preventScroll: true });
 }
 
 async function upload(file) {
@@ -204,10 +215,10 @@ async function upload(file) {
     URL.revokeObjectURL(url);
     return tell(new Error(`${file.name || "That"} is no picture that this browser can show; JPEG, PNG and WebP are.`));
   }
-  const number = uploads.size + 1;
+  const number = Date.now();
   const path = file.name || "pasted.png";
   uploads.set(number, { file, url, path, upload: number, width: image.naturalWidth, height: image.naturalHeight });
-  apply(query.with({ picture: uploads.get(number), boxes: [], whole: false, top: new Query().top }));
+  apply(query.with({ picture: uploads.get(number), boxes: [], whole: false, top: FIRST }));
 }
 
 // The address.
@@ -279,7 +290,7 @@ function askToken(why) {
 
 function listen() {
   const option = () => {
-    const values = { top: new Query().top };
+    const values = { top: FIRST };
     for (const input of the("options").querySelectorAll("input")) {
       values[input.name] = input.type === "checkbox" ? input.checked : Number(input.value);
     }

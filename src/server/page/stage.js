@@ -44,10 +44,11 @@ export class Stage {
     this.matches.replaceChildren(
       ...(rectangles ? shown : []).flatMap((match) => {
         const top = rectangle(match[side], "match");
-        top.style.stroke = colourOf(match, shown);
+        top.style.stroke = top.style.fill = colourOf(match, shown);
         return [rectangle(match[side], "under"), top];
       }),
     );
+    this.element.classList.toggle("pointed", shown.length > 0);
     this.heat.hidden = !heat || !shown.length;
     if (!this.heat.hidden) this.#drawHeat(shown, side);
   }
@@ -80,7 +81,7 @@ export class Stage {
       for (let channel = 0; channel < 3; channel++) {
         pixels.data[4 * at + channel] = COLOURS[below][channel] * (1 - share) + COLOURS[below + 1][channel] * share;
       }
-      pixels.data[4 * at + 3] = 110 + 90 * warm;
+      pixels.data[4 * at + 3] = 90 + 75 * warm;
     });
     Object.assign(this.heat, { width, height });
     this.heat.getContext("2d").putImageData(pixels, 0, 0);

@@ -32,10 +32,10 @@ export class Viewer extends EventTarget {
   }
 
   /** Opens on one of the hits. */
-  async open(collection, hits, hit) {
+  async open(collection, hits, at) {
     this.collection = collection;
     this.#hits = hits;
-    this.#at = hits.indexOf(hit);
+    this.#at = at;
     this.body.replaceChildren();
     if (!this.dialog.open) this.dialog.showModal();
     await this.#show();
