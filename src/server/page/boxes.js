@@ -55,7 +55,7 @@ export class Boxes extends EventTarget {
 
   remove() {
     const at = this.#items.indexOf(this.#selected);
-    if (at < 0) return false;
+    if (at < 0) return;
     this.#selected.element.remove();
     this.#items.splice(at, 1);
     const next = this.#items[at] ?? this.#items[at - 1] ?? null;
@@ -63,7 +63,6 @@ export class Boxes extends EventTarget {
     next?.element.focus();
     this.#items.forEach((item) => this.#place(item));
     this.#fire("release");
-    return Boolean(next);
   }
 
   /** The object becomes what is not meant, or the other way round. */

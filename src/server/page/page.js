@@ -20,6 +20,7 @@ const viewer = new Viewer(the("viewer"), service);
 /** Pictures of one's own, by the number that the address has. */
 const uploads = new Map();
 const columns = new Set();
+const options = the("options").querySelectorAll("input");
 
 let collections = [];
 let query = new Query();
@@ -31,6 +32,7 @@ let going = null;
 
 // What is said.
 
+const sayLeast = (probability) => (the("least").textContent = probability.toFixed(2));
 const say = (text) => (the("status").textContent = text);
 const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
@@ -55,6 +57,8 @@ function know(names) {
 
 // From a query to what is seen.
 
+const factsOf = (collection) => collections.find((one) => one.name === collection);
+
 /** Shows a query. `how`: `push` makes a step that "back" takes back, `replace` does not, `none`: the address has it already. */
 function apply(next, how = "push") {
   const before = query;
@@ -64,17 +68,16 @@ function apply(next, how = "push") {
   if (query.collection !== before.collection) columns.clear();
   the("collection").value = query.collection;
   the("where").value = query.where;
-  for (const input of the("options").querySelectorAll("input")) {
+  for (const input of options) {
     if (input.type === "checkbox") input.checked = query[input.name];
     else input.value = query[input.name];
   }
-  the("options").querySelector("output").textContent = query.min_probability.toFixed(2);
+  sayLeast(query.min_probability);
   if (query.picture !== before.picture) showPicture();
   else if (editor && JSON.stringify(editor.value) !== JSON.stringify(query.boxes)) editor.value = query.boxes;
   the("whole").hidden = query.boxes.length > 0;
   the("whole").setAttribute("aria-pressed", String(query.whole));
-  const facts = collections.find((one) => one.name === query.collection);
-  the("facts").textContent = facts ? count(facts.images, "image") : "";
+  the("facts").textContent = count(factsOf(query.collection).images, "image");
   document.title = query.picture ? `${query.picture.path} – patchdex` : "patchdex";
   if (query.isAsked) return search(how === "none" ? 0 : SETTLED);
   stop();
@@ -110,6 +113,7 @@ function showPicture() {
     // Many small steps of the keys are one step back.
     const how = isStep && detail === "step" ? "replace" : "push";
     isStep = detail === "step";
+    if (!editor.value.length) the("add").focus({ preventScroll: true });
     apply(query.with({ boxes: editor.value, whole: false, top: FIRST }), how);
   });
   editor.addEventListener("select", () => {
@@ -126,8 +130,7 @@ async function browse() {
     if (!page) return;
     say(query.where ? `${count(page.total, "image")} of that kind` : "");
     know(page.columns);
-    const facts = collections.find((one) => one.name === query.collection);
-    if (facts && !facts.model) tell(new Error("This collection holds vectors from elsewhere: it is asked by vectors, through the API, not by pictures."));
+    if (!factsOf(query.collection).model) tell(new Error("This collection is of foreign vectors: ask it by vectors, through the API."));
     await gallery.more();
   } catch (problem) {
     tell(problem);
@@ -201,7 +204,7 @@ function point(detail) {
 function startWith(facts, boxes = []) {
   const { id, path, width, height } = facts;
   apply(query.with({ picture: { id, path, width, height }, boxes, whole: false, top: FIRST }));
-  scrollTo({ top: 0 });
+  scrollTo(0, 0);
   the("add").focus({ preventScroll: true });
 }
 
@@ -223,9 +226,12 @@ async function upload(file) {
 
 // The address.
 
+let restoring = 0;
+
 async function restore() {
+  const mine = ++restoring;
   const { query: said, image, upload: number } = read(location.hash);
-  if (!collections.some((one) => one.name === said.collection)) said.collection = collections[0]?.name ?? "";
+  if (!factsOf(said.collection)) said.collection = collections[0].name;
   if (viewer.dialog.open) viewer.dialog.close();
   const held = query.picture;
   try {
@@ -235,9 +241,12 @@ async function restore() {
       said.picture = isHeld ? held : await service.image(said.collection, image);
     }
   } catch (problem) {
+    if (mine !== restoring) return;
     apply(said.with({ boxes: [], whole: false }), "none");
     return tell(problem);
   }
+  // Back and forward may be pressed faster than images are asked for.
+  if (mine !== restoring) return;
   if (!said.picture) Object.assign(said, { boxes: [], whole: false });
   apply(said, "none");
   if (number && !said.picture) tell(new Error("A link cannot hold a picture of your own: choose it again."));
@@ -249,15 +258,17 @@ function link() {
   return `${origin}${pathname}${written(query.picture?.upload ? query.with({ picture: null, boxes: [] }) : query)}`;
 }
 
+/** What each can be copied as is called, and its text. */
 const COPIES = {
-  link,
-  curl: () => query.curl(location.origin, service.hasToken),
-  json: () => JSON.stringify(answer, null, 1),
-  coco: () => JSON.stringify(coco(answer), null, 1),
+  link: ["the link", link],
+  curl: ["the command", () => query.curl(location.origin, service.hasToken)],
+  json: ["the answer", () => JSON.stringify(answer, null, 1)],
+  coco: ["the hits as COCO results", () => JSON.stringify(coco(answer), null, 1)],
 };
 
 async function copy(kind) {
-  const text = COPIES[kind]();
+  const [name, textOf] = COPIES[kind];
+  const text = textOf();
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -269,9 +280,8 @@ async function copy(kind) {
     document.execCommand("copy");
     area.remove();
   }
-  const names = { link: "the link", curl: "the command", json: "the answer", coco: "the hits as COCO results" };
   const isLost = kind === "link" && query.picture?.upload;
-  say(`Copied ${names[kind]}${isLost ? ", without the picture: a link cannot hold one of your own" : ""}.`);
+  say(`Copied ${name}${isLost ? ", without the picture: a link cannot hold one of your own" : ""}.`);
 }
 
 // What the user does.
@@ -291,15 +301,13 @@ function askToken(why) {
 function listen() {
   const option = () => {
     const values = { top: FIRST };
-    for (const input of the("options").querySelectorAll("input")) {
+    for (const input of options) {
       values[input.name] = input.type === "checkbox" ? input.checked : Number(input.value);
     }
     apply(query.with(values));
   };
   the("options").addEventListener("change", option);
-  the("options").addEventListener("input", (event) => {
-    if (event.target.type === "range") the("options").querySelector("output").textContent = Number(event.target.value).toFixed(2);
-  });
+  the("options").addEventListener("input", ({ target }) => target.type === "range" && sayLeast(Number(target.value)));
   for (const form of document.querySelectorAll("#options form, #filter")) form.addEventListener("submit", (event) => event.preventDefault());
   the("filter").addEventListener("submit", () => apply(query.with({ where: the("where").value.trim() })));
   the("collection").addEventListener("change", () => apply(new Query({ collection: the("collection").value })));
@@ -314,7 +322,7 @@ function listen() {
   the("whole").addEventListener("click", () => apply(query.with({ whole: true })));
   the("add").addEventListener("click", () => editor.add());
   the("switch").addEventListener("click", () => editor.switch());
-  the("remove").addEventListener("click", () => editor.remove() || the("add").focus());
+  the("remove").addEventListener("click", () => editor.remove());
   the("tools").addEventListener("change", (event) => (editor.drawsNot = event.target.value === "not"));
   the("sharing").addEventListener("click", (event) => event.target.dataset.copy && copy(event.target.dataset.copy));
 

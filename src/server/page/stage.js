@@ -53,36 +53,29 @@ export class Stage {
     if (!this.heat.hidden) this.#drawHeat(shown, side);
   }
 
-  /** Each match warms its patch and what lies close to it, by its similarity. */
+  /** Each match warms its patch and what lies close to it, by its similarity. Neighbours add up, but never beyond one. */
   #drawHeat(matches, side) {
     const scale = CELLS / Math.max(this.width, this.height);
-    const [width, height] = [this.width, this.height].map((px) => Math.max(1, Math.round(px * scale)));
-    const warmth = new Float32Array(width * height);
+    const [width, height] = [this.width, this.height].map((px) => Math.ceil(px * scale));
     const best = Math.max(...matches.map((match) => match.similarity), 1e-6);
-    for (const { [side]: box, similarity } of matches) {
-      const [x, y, w, h] = box.map((number) => number * scale);
-      const [middleX, middleY, radius] = [x + w / 2, y + h / 2, Math.max(w, h, 1)];
-      const reach = Math.ceil(radius * 2);
-      for (let row = Math.max(0, Math.floor(middleY) - reach); row <= Math.min(height - 1, middleY + reach); row++) {
-        for (let column = Math.max(0, Math.floor(middleX) - reach); column <= Math.min(width - 1, middleX + reach); column++) {
-          const far = ((column + 0.5 - middleX) ** 2 + (row + 0.5 - middleY) ** 2) / (radius * radius);
-          const warm = (Math.max(0, similarity) / best) * Math.exp(-1.4 * far);
-          const at = row * width + column;
-          // Neighbours add up, but never beyond one.
-          warmth[at] = 1 - (1 - warmth[at]) * (1 - 0.8 * warm);
-        }
-      }
-    }
+    const warmed = matches.map(({ [side]: [x, y, w, h], similarity }) => ({
+      x: (x + w / 2) * scale,
+      y: (y + h / 2) * scale,
+      radius: Math.max(w * scale, h * scale, 1),
+      warmth: (0.8 * Math.max(0, similarity)) / best,
+    }));
     const pixels = new ImageData(width, height);
-    warmth.forEach((warm, at) => {
-      const place = Math.min(warm, 1) * (COLOURS.length - 1);
-      const below = Math.min(Math.floor(place), COLOURS.length - 2);
-      const share = place - below;
-      for (let channel = 0; channel < 3; channel++) {
-        pixels.data[4 * at + channel] = COLOURS[below][channel] * (1 - share) + COLOURS[below + 1][channel] * share;
+    for (let at = 0; at < width * height; at++) {
+      let cold = 1;
+      for (const { x, y, radius, warmth } of warmed) {
+        const far = Math.hypot((at % width) + 0.5 - x, Math.floor(at / width) + 0.5 - y) / radius;
+        if (far < 2) cold *= 1 - warmth * Math.exp(-1.4 * far * far);
       }
-      pixels.data[4 * at + 3] = 90 + 75 * warm;
-    });
+      const place = (1 - cold) * (COLOURS.length - 1);
+      const below = Math.min(Math.floor(place), COLOURS.length - 2);
+      const colour = COLOURS[below].map((from, channel) => from + (COLOURS[below + 1][channel] - from) * (place - below));
+      pixels.data.set([...colour, 90 + 75 * (1 - cold)], 4 * at);
+    }
     Object.assign(this.heat, { width, height });
     this.heat.getContext("2d").putImageData(pixels, 0, 0);
   }

@@ -8,101 +8,107 @@ import { Stage } from "./stage.js";
 export class Viewer extends EventTarget {
   #hits = [];
   #at = 0;
+  #facts = null;
   #stage = null;
 
   constructor(dialog, service) {
     super();
     this.dialog = dialog;
     this.service = service;
-    this.close = make("button", { type: "button", "aria-label": "Close", onclick: () => dialog.close() }, "Close");
+    const button = (text, act, kind) => make("button", { type: "button", class: kind, onclick: act }, text);
+    const toggle = () => make("input", { type: "checkbox", onchange: () => this.#draw() });
     this.title = make("h2", { id: "viewer-title" });
-    this.body = make("div");
-    this.matches = make("input", { type: "checkbox", onchange: () => this.#draw() });
-    this.heat = make("input", { type: "checkbox", onchange: () => this.#draw() });
-    const step = (by, text) => make("button", { type: "button", onclick: () => this.#step(by) }, text);
-    this.steps = make("span", { class: "bar" }, step(-1, "Previous hit"), step(1, "Next hit"));
     this.status = make("p", { class: "figures", role: "status", "aria-live": "polite" });
-    const head = make("div", { class: "bar" }, this.title, this.close);
-    dialog.append(head, this.status, this.body);
+    this.picture = make("div", { class: "large" });
+    this.about = make("div");
+    this.steps = [button("Previous hit", () => this.#step(-1)), button("Next hit", () => this.#step(1))];
+    [this.matches, this.heat] = [toggle(), toggle()];
+    dialog.append(
+      make("div", { class: "bar" }, this.title, button("Close", () => dialog.close())),
+      this.status,
+      this.picture,
+      make(
+        "div",
+        { class: "bar" },
+        button("Search from here", () => this.#search(), "main"),
+        ...this.steps,
+        make("label", {}, this.matches, " matches"),
+        make("label", {}, this.heat, " heat-map"),
+        button("Save file", () => this.#save()),
+      ),
+      this.about,
+    );
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-    dialog.addEventListener("keydown", (event) => {
-      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by && event.target.type !== "checkbox") this.#step(by);
-    });
+    dialog.addEventListener("keydown", ({ key }) => this.#step({ ArrowLeft: -1, ArrowRight: 1 }[key] ?? 0));
+  }
+
+  get #hit() {
+    return this.#hits[this.#at];
   }
 
   /** Opens on one of the hits. */
-  async open(collection, hits, at) {
+  open(collection, hits, at) {
     this.collection = collection;
     this.#hits = hits;
-    this.#at = at;
-    this.body.replaceChildren();
     if (!this.dialog.open) this.dialog.showModal();
-    await this.#show();
+    return this.#show(at);
   }
 
-  async #step(by) {
-    const next = this.#at + by;
-    if (!this.#hits[next]) return;
-    this.#at = next;
-    await this.#show();
+  #step(by) {
+    if (by && this.#hits[this.#at + by]) this.#show(this.#at + by);
   }
 
-  async #show() {
-    const hit = this.#hits[this.#at];
+  async #show(at) {
+    this.#at = at;
+    const hit = this.#hit;
     this.title.textContent = hit.image;
-    const what = `probability ${percent(hit.probability)}, score ${hit.score.toFixed(3)}`;
-    this.status.textContent = `Hit ${hit.rank} of ${this.#hits.length}: ${what}`;
-    for (const [button, by] of [...this.steps.children].map((button, at) => [button, at ? 1 : -1])) {
-      button.disabled = !this.#hits[this.#at + by];
-    }
+    const figures = `probability ${percent(hit.probability)}, score ${hit.score.toFixed(3)}`;
+    this.status.textContent = `Hit ${hit.rank} of ${this.#hits.length}: ${figures}`;
+    this.#facts = this.#stage = null;
+    this.picture.replaceChildren();
+    this.about.replaceChildren();
+    this.steps.forEach((step, next) => (step.disabled = !this.#hits[at + (next ? 1 : -1)]));
     let facts;
     try {
       facts = await this.service.image(this.collection, hit.id);
     } catch (problem) {
-      this.body.replaceChildren(make("p", { class: "path" }, problem.message));
+      this.about.textContent = problem.message;
       return;
     }
-    if (hit !== this.#hits[this.#at]) return;
+    if (hit !== this.#hit) return;
+    this.#facts = facts;
     this.#stage = new Stage(facts, `${hit.image}, with its hits`);
     this.service.show(this.#stage.image, this.service.thumbnail(this.collection, hit.id, 2048));
-    const copies = [...new Set([...facts.copies ?? [], ...hit.duplicates ?? []])].filter((path) => path !== hit.image);
-    const search = () => {
-      this.dialog.close();
-      this.dispatchEvent(new CustomEvent("search", { detail: { facts, box: hit.box } }));
-    };
-    const focus = this.body.contains(document.activeElement) && document.activeElement.textContent;
-    this.body.replaceChildren(
-      make("div", { class: "large" }, this.#stage.element),
-      make(
-        "div",
-        { class: "bar" },
-        make("button", { type: "button", class: "main", onclick: search }, "Search from here"),
-        this.steps,
-        make("label", {}, this.matches, " matches"),
-        make("label", {}, this.heat, " heat-map"),
-        make("button", { type: "button", onclick: () => this.#download(facts, hit) }, "Save file"),
-      ),
+    this.picture.append(this.#stage.element);
+    this.#draw();
+    const copies = new Set([...(facts.copies ?? []), ...(hit.duplicates ?? [])]);
+    copies.delete(hit.image);
+    this.about.append(
       make("p", { class: "path" }, `${hit.image} (${facts.width} × ${facts.height} pixels)`),
-      copies.length ? make("p", { class: "path" }, `${copiesOf(hit) || "Copies"}: ${copies.join(", ")}`) : "",
+      copies.size ? make("p", { class: "path" }, `${copiesOf(hit) || "Copies"}: ${[...copies].join(", ")}`) : "",
       metadataOf(hit.metadata) ?? "",
     );
-    if (focus) [...this.body.querySelectorAll("button")].find((one) => one.textContent === focus && !one.disabled)?.focus();
-    this.#draw();
   }
 
   #draw() {
-    const hit = this.#hits[this.#at];
-    const others = this.#hits.filter((one) => one.id === hit.id && one !== hit);
-    this.#stage?.drawBoxes([...others.map((one) => ({ at: one.box, kind: "other" })), { at: hit.box, kind: "hit" }]);
+    const others = this.#hits.filter((one) => one.id === this.#hit.id && one !== this.#hit);
+    const boxes = others.map((one) => ({ at: one.box, kind: "other" }));
+    this.#stage?.drawBoxes([...boxes, { at: this.#hit.box, kind: "hit" }]);
     const show = { rectangles: this.matches.checked, heat: this.heat.checked };
-    this.#stage?.drawMatches(hit.matches, "patch_box", show);
+    this.#stage?.drawMatches(this.#hit.matches, "patch_box", show);
   }
 
-  async #download(facts, hit) {
+  #search() {
+    if (!this.#facts) return;
+    this.dialog.close();
+    this.dispatchEvent(new CustomEvent("search", { detail: { facts: this.#facts, box: this.#hit.box } }));
+  }
+
+  async #save() {
+    if (!this.#facts) return;
     try {
-      const url = URL.createObjectURL(await this.service.file(facts.links.file));
-      make("a", { href: url, download: hit.image.split("/").pop() }).click();
+      const url = URL.createObjectURL(await this.service.file(this.#facts.links.file));
+      make("a", { href: url, download: this.#hit.image.split("/").pop() }).click();
       setTimeout(() => URL.revokeObjectURL(url), 1000);
     } catch (problem) {
       this.status.textContent = problem.message;
