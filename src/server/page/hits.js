@@ -9,11 +9,14 @@ const LIKELY = 0.5;
 const keyOf = (hit) => `${hit.id} ${hit.box}`;
 
 /** A probability that does not claim to be certain. */
-export function percent(probability) {
-  if (probability > 0.99) return "> 99 %";
-  if (probability < 0.01) return "< 1 %";
-  return `${Math.round(100 * probability)} %`;
+function percent(probability) {
+  if (probability > 0.99) return "> 99\u00a0%";
+  if (probability < 0.01) return "< 1\u00a0%";
+  return `${Math.round(100 * probability)}\u00a0%`;
 }
+
+/** How sure a hit is, in words. */
+export const figuresOf = (hit) => `probability ${percent(hit.probability)}, score\u00a0${hit.score.toFixed(3)}`;
 
 /** Paths of images nearly equal to a hit's, in words. */
 export const copiesOf = (hit) => {
@@ -75,7 +78,7 @@ export class Hits extends EventTarget {
         make("span", { class: "path" }, `${hit.rank}. ${hit.image}`),
         copies ? make("span", { class: "copies", title: hit.duplicates.join("\n") }, copies) : null,
         meter,
-        make("span", { class: "figures" }, `probability ${percent(hit.probability)}, score ${hit.score.toFixed(3)}`),
+        make("span", { class: "figures" }, figuresOf(hit)),
         likely ? null : make("span", { class: "figures" }, "probably another object"),
         metadataOf(hit.metadata),
       ),

@@ -1,7 +1,7 @@
 // One image, large, with all its hits.
 
 import { make } from "./dom.js";
-import { copiesOf, metadataOf, percent } from "./hits.js";
+import { copiesOf, figuresOf, metadataOf } from "./hits.js";
 import { Stage } from "./stage.js";
 
 /** Fires `search` with `{ facts, box }`. */
@@ -62,8 +62,7 @@ export class Viewer extends EventTarget {
     this.#at = at;
     const hit = this.#hit;
     this.title.textContent = hit.image;
-    const figures = `probability ${percent(hit.probability)}, score ${hit.score.toFixed(3)}`;
-    this.status.textContent = `Hit ${hit.rank} of ${this.#hits.length}: ${figures}`;
+    this.status.textContent = `Hit ${hit.rank} of ${this.#hits.length}: ${figuresOf(hit)}`;
     this.#facts = this.#stage = null;
     this.picture.replaceChildren();
     this.about.replaceChildren();
