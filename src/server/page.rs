@@ -14,7 +14,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, media type and text of each file.
-const FILES: [(&str, &str, &str); 12] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
     ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
     ("page.js", SCRIPT, include_str!("page/page.js")),
@@ -26,6 +26,7 @@ const FILES: [(&str, &str, &str); 12] = [
     ("query.js", SCRIPT, include_str!("page/query.js")),
     ("service.js", SCRIPT, include_str!("page/service.js")),
     ("stage.js", SCRIPT, include_str!("page/stage.js")),
+    ("uploads.js", SCRIPT, include_str!("page/uploads.js")),
     ("viewer.js", SCRIPT, include_str!("page/viewer.js")),
 ];
 

@@ -10,7 +10,7 @@ const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 /** What takes longer hangs. */
-const LIMIT = 30_000;
+const LIMIT = 60_000;
 
 export const launch = () =>
   chromium.launch({ executablePath: process.env.PATCHDEX_CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });

@@ -201,7 +201,8 @@ export class Boxes extends EventTarget {
     const arrow = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
     if (arrow) {
       const [x, y, w, h] = item.at;
-      item.at = event.shiftKey ? this.#inside([x, y, Math.max(w + arrow[0], LEAST), Math.max(h + arrow[1], LEAST)]) : this.#moved(item.at, ...arrow);
+      const [across, down] = [w + arrow[0], h + arrow[1]].map((side) => Math.max(side, LEAST));
+      item.at = event.shiftKey ? this.#inside([x, y, across, down]) : this.#moved(item.at, ...arrow);
       this.#place(item);
       this.#fire("release", "step");
     } else if (event.key === "Delete" || event.key === "Backspace") this.remove();

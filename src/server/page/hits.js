@@ -6,8 +6,6 @@ import { Stage } from "./stage.js";
 /** Below it a hit is probably another object. */
 const LIKELY = 0.5;
 
-const keyOf = (hit) => `${hit.id} ${hit.box}`;
-
 /** A probability that does not claim to be certain. */
 function percent(probability) {
   if (probability > 0.99) return "> 99\u00a0%";
@@ -43,7 +41,7 @@ export class Hits extends EventTarget {
 
   /** Shows hits; with `isMore`, those of the same query that are there already stay as they are. */
   show(collection, hits, isMore) {
-    const keys = hits.map(keyOf);
+    const keys = hits.map((hit) => `${hit.id} ${hit.box}`);
     const isLonger = isMore && this.#keys.every((key, at) => key === keys[at]);
     if (!isLonger) this.list.replaceChildren();
     const first = isLonger ? this.#keys.length : 0;

@@ -8,6 +8,7 @@ import { Hits } from "./hits.js";
 import { coco, FIRST, Query } from "./query.js";
 import { Service } from "./service.js";
 import { Stage } from "./stage.js";
+import { Uploads } from "./uploads.js";
 import { Viewer } from "./viewer.js";
 
 /** Milliseconds in which a further change makes one search with the last. */
@@ -17,8 +18,7 @@ const service = new Service();
 const gallery = new Gallery(the("images"), service);
 const hits = new Hits(the("hits"), service);
 const viewer = new Viewer(the("viewer"), service);
-/** Pictures of one's own, by the number that the address has. */
-const uploads = new Map();
+const uploads = new Uploads(the("pick"), the("file"));
 const columns = new Set();
 const options = the("options").querySelectorAll("input");
 
@@ -75,6 +75,7 @@ function apply(next, how = "push") {
   sayLeast(query.min_probability);
   if (query.picture !== before.picture) showPicture();
   else if (editor && JSON.stringify(editor.value) !== JSON.stringify(query.boxes)) editor.value = query.boxes;
+  the("drop").hidden = Boolean(query.picture) || !factsOf(query.collection).model;
   the("whole").hidden = query.boxes.length > 0;
   the("whole").setAttribute("aria-pressed", String(query.whole));
   the("facts").textContent = count(factsOf(query.collection).images, "image");
@@ -95,7 +96,6 @@ function apply(next, how = "push") {
 function showPicture() {
   const { picture } = query;
   the("asked").hidden = !picture;
-  the("drop").hidden = Boolean(picture);
   editor = null;
   the("editor").replaceChildren();
   if (!picture) return;
@@ -125,12 +125,16 @@ function showPicture() {
 async function browse() {
   the("found-title").textContent = "Images";
   tellNothing();
+  gallery.hide();
+  say("");
+  if (!factsOf(query.collection).model) {
+    return tell(new Error("This collection is of foreign vectors: ask it by vectors, through the API."));
+  }
   try {
     const page = await gallery.show(query.collection, query.where);
     if (!page) return;
     say(query.where ? `${count(page.total, "image")} of that kind` : "");
     know(page.columns);
-    if (!factsOf(query.collection).model) tell(new Error("This collection is of foreign vectors: ask it by vectors, through the API."));
     await gallery.more();
   } catch (problem) {
     tell(problem);
@@ -140,6 +144,7 @@ async function browse() {
 // Searches.
 
 function stop() {
+  point(null);
   clearTimeout(timer);
   going?.abort();
   going = null;
@@ -201,27 +206,10 @@ function point(detail) {
 
 // Pictures.
 
-function startWith(facts, boxes = []) {
-  const { id, path, width, height } = facts;
-  apply(query.with({ picture: { id, path, width, height }, boxes, whole: false, top: FIRST }));
+function startWith(picture, boxes = []) {
+  apply(query.with({ picture, boxes, whole: false, top: FIRST }));
   scrollTo(0, 0);
   the("add").focus({ preventScroll: true });
-}
-
-async function upload(file) {
-  const url = URL.createObjectURL(file);
-  const image = new Image();
-  image.src = url;
-  try {
-    await image.decode();
-  } catch {
-    URL.revokeObjectURL(url);
-    return tell(new Error(`${file.name || "That"} is no picture that this browser can show; JPEG, PNG and WebP are.`));
-  }
-  const number = Date.now();
-  const path = file.name || "pasted.png";
-  uploads.set(number, { file, url, path, upload: number, width: image.naturalWidth, height: image.naturalHeight });
-  apply(query.with({ picture: uploads.get(number), boxes: [], whole: false, top: FIRST }));
 }
 
 // The address.
@@ -235,7 +223,7 @@ async function restore() {
   if (viewer.dialog.open) viewer.dialog.close();
   const held = query.picture;
   try {
-    if (number) said.picture = uploads.get(Number(number)) ?? null;
+    if (number) said.picture = uploads.find(number);
     else if (image) {
       const isHeld = held?.id === image && query.collection === said.collection;
       said.picture = isHeld ? held : await service.image(said.collection, image);
@@ -299,17 +287,16 @@ function askToken(why) {
 }
 
 function listen() {
-  const option = () => {
+  the("options").addEventListener("change", () => {
     const values = { top: FIRST };
-    for (const input of options) {
-      values[input.name] = input.type === "checkbox" ? input.checked : Number(input.value);
-    }
+    for (const { name, type, checked, value } of options) values[name] = type === "checkbox" ? checked : Number(value);
     apply(query.with(values));
-  };
-  the("options").addEventListener("change", option);
+  });
   the("options").addEventListener("input", ({ target }) => target.type === "range" && sayLeast(Number(target.value)));
-  for (const form of document.querySelectorAll("#options form, #filter")) form.addEventListener("submit", (event) => event.preventDefault());
-  the("filter").addEventListener("submit", () => apply(query.with({ where: the("where").value.trim() })));
+  the("filter").addEventListener("submit", (event) => {
+    event.preventDefault();
+    apply(query.with({ where: the("where").value.trim() }));
+  });
   the("collection").addEventListener("change", () => apply(new Query({ collection: the("collection").value })));
   the("home").addEventListener("click", (event) => {
     event.preventDefault();
@@ -326,31 +313,9 @@ function listen() {
   the("tools").addEventListener("change", (event) => (editor.drawsNot = event.target.value === "not"));
   the("sharing").addEventListener("click", (event) => event.target.dataset.copy && copy(event.target.dataset.copy));
 
-  the("pick").addEventListener("click", () => the("file").click());
-  the("file").addEventListener("change", () => {
-    const [file] = the("file").files;
-    the("file").value = "";
-    if (file) upload(file);
-  });
-  addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
-    if (file) upload(file);
-  });
-  addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    document.body.classList.add("dropping");
-  });
-  addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"));
-  addEventListener("drop", (event) => {
-    document.body.classList.remove("dropping");
-    const [file] = event.dataTransfer.files;
-    if (!file) return;
-    event.preventDefault();
-    upload(file);
-  });
-
   gallery.addEventListener("pick", (event) => startWith(event.detail));
+  uploads.addEventListener("picture", (event) => startWith(event.detail));
+  uploads.addEventListener("problem", (event) => tell(event.detail));
   hits.addEventListener("point", (event) => point(event.detail));
   hits.addEventListener("open", (event) => viewer.open(answered.collection, answer.hits, event.detail));
   viewer.addEventListener("search", (event) => startWith(event.detail.facts, [{ at: event.detail.box.map(Math.round), not: false }]));

@@ -7,7 +7,7 @@ export const FLAGS = ["exact", "mirrored", "turned", "group_duplicates"];
 
 export class Query {
   collection = "";
-  /** `{ id, path, width, height }` of an image of the collection, `{ file, upload, path, width, height }` of one's own, or none. */
+  /** What the service says of an image, one of the uploads, or none. */
   picture = null;
   /** `{ at: [x, y, w, h], not }`, in pixels. */
   boxes = [];
