@@ -38,7 +38,7 @@ pub(crate) struct ModelArguments {
 }
 
 /// The output of a graph that a layer's number means.
-fn parse_layer(text: &str) -> Result<String, String> {
+pub(crate) fn parse_layer(text: &str) -> Result<String, String> {
     match (text, text.parse::<u32>()) {
         ("last", _) => Ok("last_hidden_state".to_owned()),
         (_, Ok(number)) => Ok(format!("hidden_states.{number}")),

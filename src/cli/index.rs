@@ -13,15 +13,19 @@ use super::arguments::{GraphArguments, ModelArguments, one_of, parse_bytes, pars
 use super::failure::Failure;
 use super::graphs::tell_ungraphed;
 use super::output;
-use super::progress::IndexBar;
+use super::progress::{IndexBar, QueryBar};
+use super::tune::identify_options;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
+use crate::eval::{DropChoice, choose_drop};
 use crate::index::RowKind;
 use crate::ingest::{self, IndexOptions, MetadataFile, Reject, Sources, Summary, ViewChoice};
-use crate::metric::METRICS;
+use crate::metric::{METRICS, Metric};
 use crate::model::Model;
 use crate::picture::Limits;
 
+/// Tiles by which --drop-dims auto chooses.
+const DROP_TILES: u32 = 32;
 /// Rejects that are shown; all of them are in the list beside the collection.
 const SHOWN_REJECTS: usize = 5;
 
@@ -50,9 +54,10 @@ pub(crate) struct Arguments {
     /// keep:FILE, remove:K, pca:N, whiten (these are fitted on the collection), or file:PATH (another collection's)
     #[arg(long, value_name = "MAP", default_value = "model")]
     prepare: Source,
-    /// Drop the N dimensions of highest variance; short for --prepare drop:N
-    #[arg(long, value_name = "N", conflicts_with = "prepare")]
-    drop_dims: Option<usize>,
+    /// Drop the N dimensions of highest variance, short for --prepare drop:N; auto: as many as help to identify patches of the images
+    /// when these are turned, enlarged and blurred, which may be none
+    #[arg(long, value_name = "N|auto", conflicts_with = "prepare", value_parser = parse_drop)]
+    drop_dims: Option<DropDims>,
     /// Element kind of the stored vectors
     #[arg(long, value_name = "KIND", default_value = RowKind::DEFAULT.name, value_parser = RowKind::ALL.map(|kind| kind.name))]
     vectors: String,
@@ -88,7 +93,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let sources = collect(&arguments.images, arguments.files_from.as_deref())?;
     let model = arguments.model.open()?;
-    let options = arguments.options()?;
+    let options = arguments.options(&sources, &model)?;
     let pool = arguments.model.runtime.pool();
     if arguments.dry_run {
         let forecast = pool.install(|| ingest::forecast(&sources, &model, &options))?;
@@ -151,22 +156,65 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     stop
 }
 
+/// How many dimensions to drop.
+#[derive(Clone, Copy)]
+enum DropDims {
+    Auto,
+    Number(usize),
+}
+
+fn parse_drop(text: &str) -> Result<DropDims, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(DropDims::Auto),
+        (_, Ok(number)) => Ok(DropDims::Number(number)),
+        _ => Err("give a number of dimensions, or auto".to_owned()),
+    }
+}
+
+/// Drops as many dimensions as help to identify patches of the images, and says so.
+fn chosen_drop(sources: &Sources, model: &Model, metric: Metric, threads: usize) -> Result<Source, Failure> {
+    let bar = QueryBar::of("images looked at to choose what to drop");
+    let options = identify_options(DROP_TILES, 0);
+    let told = &mut |done, of| bar.show(done, of);
+    let choice = choose_drop(sources, model, metric, threads, &options, told);
+    bar.finish();
+    let DropChoice { drop, curve } = choice?;
+    let share =
+        |n: usize| curve.iter().find(|point| point.drop == n).map_or(0.0, |point| point.same_patch.value);
+    output::message(&match drop {
+        0 => format!(
+            "no dimension is dropped: without dropping {:.1} % of patches are identified, and no number helps",
+            100.0 * share(0)
+        ),
+        n => format!(
+            "{} of highest variance dropped: {:.1} % of patches are identified instead of {:.1} %",
+            output::counted(n as u64, "dimension"),
+            100.0 * share(n),
+            100.0 * share(0)
+        ),
+    });
+    Ok(Source::Own(if drop == 0 { Method::None } else { Method::Drop(drop) }))
+}
+
 impl Arguments {
-    fn options(&self) -> Result<IndexOptions, Failure> {
+    fn options(&self, sources: &Sources, model: &Model) -> Result<IndexOptions, Failure> {
         let unknown = |what: &str| Failure::new(Kind::Invalid, format!("unknown {what}"));
+        let metric = Metric::named(&self.metric).ok_or_else(|| unknown("--metric"))?;
+        let threads = self.model.runtime.threads();
         Ok(IndexOptions {
             out: self.out.clone(),
             long_side_px: self.long_side,
             views: self.views,
             prepare: match self.drop_dims {
-                Some(n) => Source::Own(Method::Drop(n)),
+                Some(DropDims::Number(n)) => Source::Own(Method::Drop(n)),
+                Some(DropDims::Auto) => chosen_drop(sources, model, metric, threads)?,
                 None => self.prepare.clone(),
             },
             vectors: RowKind::named(&self.vectors).ok_or_else(|| unknown("--vectors"))?,
-            metric: crate::metric::Metric::named(&self.metric).ok_or_else(|| unknown("--metric"))?,
+            metric,
             graph: self.graph.wish(),
             keep_raw: self.keep_raw,
-            threads: self.model.runtime.threads(),
+            threads,
             batch: usize::from(self.batch),
             memory_bytes: self.memory,
             metadata: read_metadata(self.metadata.as_deref())?,

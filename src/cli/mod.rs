@@ -8,6 +8,7 @@ mod compact;
 mod completions;
 mod condition;
 mod demo;
+mod dims;
 mod eval;
 mod export;
 mod failure;
@@ -28,6 +29,7 @@ mod repair;
 mod serve;
 mod setup;
 mod target;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;
@@ -87,6 +89,10 @@ enum Command {
     /// Measure how good the answers are, on labelled images
     #[command(subcommand)]
     Eval(eval::Command),
+    /// Show how the dimensions of a collection's tokens vary, and what dropping does
+    Dims(dims::Arguments),
+    /// Choose a layer of a model and a preparation that suit one's images, without labels
+    Tune(tune::Arguments),
     /// Install ONNX Runtime, the default model and sample photographs into the cache
     Setup(setup::Arguments),
     /// Index a folder (or the sample photographs), ask for a part of one image, write a page with the answer
@@ -122,6 +128,8 @@ pub fn run() -> ExitCode {
         Command::Model(command) => model::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Eval(command) => eval::run(&command),
+        Command::Dims(arguments) => dims::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),

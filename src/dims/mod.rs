@@ -4,8 +4,10 @@
 mod eigen;
 mod moments;
 mod preparation;
+mod profile;
 mod spec;
 
 pub use moments::Moments;
 pub use preparation::{Preparation, PreparationError};
+pub use profile::{DimProfile, LONG, Norms, Profile};
 pub use spec::{Method, Source, SpecParseError};

@@ -166,6 +166,37 @@ pub enum EvalError {
         /// Side of a tile.
         tile_px: u32,
     },
+    /// A file that cannot be compared.
+    #[error("{}: {wrong}", file.display())]
+    Report {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        wrong: String,
+    },
+    /// Labels that are no classes.
+    #[error("{}: a pixel has the number {most}; class numbers are below 1024, and 255 is what does not count", file.display())]
+    Classes {
+        /// The file of labels.
+        file: PathBuf,
+        /// The largest number.
+        most: u16,
+    },
+    /// Training images without a patch that has a class.
+    #[error("{}: no patch of the training images has a class; 255 is what does not count", folder.display())]
+    NoLabelledPatch {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A collection none of whose images can be looked at.
+    #[error(
+        "{}: none of its images is where it was when it was indexed, and the model's own tokens were not kept; put the images back, or \
+         index with --keep-raw", path.display()
+    )]
+    NoTokens {
+        /// The collection.
+        path: PathBuf,
+    },
     /// Frames of which no two can be compared.
     #[error(
         "{}: of {frames} frames no two are {gaps} frames from each other and show the same instance; choose --gaps and --every so that some do",
@@ -233,8 +264,12 @@ impl Fault for EvalError {
             | Self::NoTiles { .. }
             | Self::TileInput { .. }
             | Self::NoPairs { .. }
+            | Self::Classes { .. }
+            | Self::Report { .. }
+            | Self::NoLabelledPatch { .. }
             | Self::NothingToFind { .. } => Kind::Invalid,
             Self::Dimensions { .. } | Self::NotIndexed { .. } | Self::OtherSize { .. } => Kind::Incompatible,
+            Self::NoTokens { .. } => Kind::NotFound,
             Self::NotExact { .. } | Self::Format { .. } => Kind::Internal,
         }
     }

@@ -1,6 +1,7 @@
 //! Instance identification under transformations: for every patch of changed tiles the most similar patch of the unchanged ones,
 //! which is right where it is the patch that the asked one's centre comes from. Needs no labels.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rayon::ThreadPool;
@@ -36,7 +37,9 @@ pub struct IdentifyOptions {
     pub ef: usize,
     /// Images that are used, drawn by `seed`; none: all.
     pub limit: Option<usize>,
-    /// Draws images and noise.
+    /// Tiles that are used, drawn likewise among those of the images; none: all.
+    pub tiles: Option<usize>,
+    /// Draws images, tiles and noise.
     pub seed: u64,
     /// Examples that are kept for a page, of each kind of change.
     pub examples: usize,
@@ -100,6 +103,9 @@ impl Tiles {
             found.images.push((name, first..found.tiles.len()));
         }
         found.digest = hasher.finalize().to_hex().to_string();
+        if let Some(wanted) = options.tiles.filter(|&wanted| wanted < found.tiles.len()) {
+            found.thin(wanted, options.seed);
+        }
         match found.tiles.is_empty() {
             true => Err(EvalError::NoTiles {
                 root: sources.root.clone(),
@@ -108,6 +114,21 @@ impl Tiles {
                 tile_px: options.tile_px,
             }),
             false => Ok(found),
+        }
+    }
+
+    /// Leaves so many of the tiles, and the images that these are of.
+    fn thin(&mut self, wanted: usize, seed: u64) {
+        let kept: BTreeSet<usize> = drawn(self.tiles.len(), wanted, seed).into_iter().collect();
+        let (files, images) = (std::mem::take(&mut self.files), std::mem::take(&mut self.images));
+        let all = std::mem::take(&mut self.tiles);
+        for (file, (name, range)) in files.into_iter().zip(images) {
+            let (image, first) = (self.images.len(), self.tiles.len());
+            self.tiles.extend(kept.range(range).map(|&at| Tile { image, area: all[at].area }));
+            if self.tiles.len() > first {
+                self.files.push(file);
+                self.images.push((name, first..self.tiles.len()));
+            }
         }
     }
 
@@ -339,6 +360,7 @@ fn told(options: &IdentifyOptions) -> InOrder<Value> {
         ("ef", if options.index.is_exact { Value::Null } else { json!(options.ef) }),
         ("notebook_map", json!(options.notebook_map)),
         ("limit", json!(options.limit)),
+        ("tiles", json!(options.tiles)),
         ("seed", json!(options.seed)),
     ];
     InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())

@@ -3,35 +3,46 @@
 
 mod ann;
 mod ann_report;
+mod compare;
 mod data;
+mod degradation;
+mod dims;
 mod encoder;
 mod error;
 mod identify;
 mod labels;
+mod linear;
 mod machine;
+mod masks;
 mod measures;
 mod protocol_report;
 mod recall;
 mod retrieve;
 mod retrieve_report;
 mod roi;
+mod segment;
 mod slices;
 mod track;
 mod transformation;
 mod truth;
+mod tune;
 mod workers;
 
 pub use ann::{AnnOptions, AnnStep, EXACT_QUERIES, run_ann};
 pub use ann_report::{AnnPoint, AnnReport, IndexReport};
+pub use compare::{Compared, Comparison, Run, compare};
 pub use data::{AnnData, DataReport, LoadOptions, Queries};
+pub use degradation::Degradation;
+pub use dims::{DimsOptions, DimsReport, Overlap, run_dims};
 pub use encoder::Encoder;
 pub use error::EvalError;
 pub use identify::{IdentifyOptions, run_identify};
 pub use labels::{LabelError, LabelledBox, LabelledImage, LabelledSet};
 pub use machine::{Machine, Memory};
+pub use masks::{MaskSet, MaskedImage};
 pub use measures::{
-    BoxRanking, CI95_RESAMPLES, Calibration, CalibrationBin, Mean, Place, Ranking, Relevance, pareto,
-    percentile,
+    BoxRanking, CI95_RESAMPLES, Calibration, CalibrationBin, Confusion, Mean, Place, Ranking, Relevance,
+    pareto, percentile,
 };
 pub use protocol_report::{Curves, Example, Mark, Panel, ProtocolReport, QueryFigures};
 pub use recall::{TieRule, Truth};
@@ -40,5 +51,7 @@ pub use retrieve_report::{
     Absent, AbsentQuery, CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles,
     QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes, VARIANT_FIGURES, Variant,
 };
+pub use segment::{Predictor, SegmentOptions, run_segment};
 pub use track::{TrackOptions, run_track};
 pub use transformation::{Condition, TRANSFORMATIONS, Transformation};
+pub use tune::{DropChoice, DropPoint, Setting, TuneOptions, TuneReport, choose_drop, run_tune};

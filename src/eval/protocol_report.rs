@@ -140,6 +140,10 @@ impl ProtocolReport {
                 continue;
             };
             let Ok(level) = level.parse::<f64>() else { continue };
+            if condition == "class" {
+                // Classes are in no order.
+                continue;
+            }
             let at = found.iter().position(|one| one.condition == condition).unwrap_or_else(|| {
                 found.push(Curves { condition, measures: Vec::new() });
                 found.len() - 1

@@ -27,6 +27,14 @@ pub enum PictureError {
         /// Format or feature.
         what: String,
     },
+    /// A file that is no label map.
+    #[error(
+        "this is {found}; a label map is a PNG whose grey levels or palette entries are the numbers of classes"
+    )]
+    NoLabelMap {
+        /// What it is.
+        found: &'static str,
+    },
     /// The data end too early.
     #[error("{format} data end too early ({detail}): the file is cut short, copy it again")]
     Truncated {
@@ -87,7 +95,7 @@ impl PictureError {
         match self {
             Self::Empty => "empty",
             Self::NotAnImage { .. } => "not_an_image",
-            Self::Unsupported { .. } => "unsupported",
+            Self::Unsupported { .. } | Self::NoLabelMap { .. } => "unsupported",
             Self::Truncated { .. } => "truncated",
             Self::Broken { .. } => "broken",
             Self::TooLarge { .. } | Self::FileTooLarge { .. } | Self::TooMuchMemory { .. } => "too_large",

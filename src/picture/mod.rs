@@ -9,6 +9,7 @@ mod error;
 mod exif;
 mod format;
 mod jpeg;
+mod labels;
 mod pixels;
 mod png;
 mod pose;
@@ -16,6 +17,7 @@ mod resize;
 
 pub use decode::{Header, decode, header};
 pub use error::PictureError;
+pub use labels::LabelMap;
 pub use resize::Filter;
 
 use crate::core::Mask;

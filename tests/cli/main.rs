@@ -11,6 +11,7 @@ mod bad_input;
 mod bench;
 mod command_line;
 mod demo;
+mod dims;
 mod eval;
 mod export;
 mod import;

@@ -1,5 +1,5 @@
-//! `patchdex eval identify` and `track` on the real models and photographs: figures against references, every form of output, and
-//! what is refused.
+//! `patchdex eval identify`, `track`, `segment` and `robustness` on the real models and photographs: figures against references, every
+//! form of output, and what is refused.
 
 use std::path::PathBuf;
 
@@ -202,4 +202,100 @@ fn track_matches_what_wanders_to_itself() {
     }
     work.write("seq/gt/gt.txt", "1,1,5,5,9,9,1\n1,2,x,5,9,9,1\n");
     work.run(args).refused(2, &["gt.txt: line 2"]);
+}
+
+/// Two sets of scenes: the cat (class 1), the cup (2) and the engine (3) on gravel and grass (0), a frame of 8 px ignored.
+fn scenes(work: &Workspace) {
+    let parts = [
+        ("chelsea.png", [120, 60, 160, 160]),
+        ("coffee.png", [190, 100, 200, 200]),
+        ("motorcycle_left.png", [300, 190, 160, 150]),
+    ];
+    let places = [[10, 20, 260, 260], [280, 20, 20, 270], [240, 240, 30, 30], [60, 300, 300, 40]];
+    for (at, [x, y, u, v]) in places.into_iter().enumerate() {
+        let ground = ["gravel.png", "grass.png"][at % 2];
+        let mut scene = image::open(photo(ground)).unwrap().to_rgb8();
+        let mut labels = image::GrayImage::new(scene.width(), scene.height());
+        for (pixel_x, pixel_y, pixel) in labels.enumerate_pixels_mut() {
+            let edge =
+                pixel_x.min(pixel_y).min(scene.width() - 1 - pixel_x).min(scene.height() - 1 - pixel_y);
+            pixel.0 = [if edge < 8 { 255 } else { 0 }];
+        }
+        for (class, (left, top)) in [(at % 3, (x, y)), ((at + 1) % 3, (u, v))] {
+            let (name, [px, py, w, h]) = parts[class];
+            let part = crop_imm(&image::open(photo(name)).unwrap().to_rgb8(), px, py, w, h).to_image();
+            overlay(&mut scene, &part, left, top);
+            overlay(
+                &mut labels,
+                &image::GrayImage::from_pixel(w, h, image::Luma([class as u8 + 1])),
+                left,
+                top,
+            );
+        }
+        let set = if at < 3 { "train" } else { "val" };
+        for folder in ["images", "labels"] {
+            std::fs::create_dir_all(work.at(format!("{set}/{folder}"))).unwrap();
+        }
+        scene.save(work.at(format!("{set}/images/{at}.png"))).unwrap();
+        labels.save(work.at(format!("{set}/labels/{at}.png"))).unwrap();
+    }
+}
+
+#[test]
+fn segment_gives_objects_the_classes_of_the_training_images() {
+    let work = Workspace::new();
+    scenes(&work);
+    let args = ["eval", "segment", "train", "val"];
+    let report = work.run([&args[..], &["--json", "--html", "p.html"]].concat()).done().json();
+    assert_eq!(report["protocol"], "segment");
+    assert_eq!(report["data"]["training_images"], 3);
+    let nearest = metric(&report, "miou");
+    assert!(nearest > 0.7, "{}", report["metrics"]);
+    assert!(metric(&report, "pixel_accuracy") > 0.85);
+    assert!(std::fs::read_to_string(work.at("p.html")).unwrap().contains("what was predicted"));
+    for more in
+        [&["--predictor", "linear"][..], &["--predictor", "weighted", "--k", "9"], &["--index", "hnsw"]]
+    {
+        let other = metric(&work.run([&args[..], more, &["--json"]].concat()).done().json(), "miou");
+        assert!(other > nearest - 0.1, "{more:?}: {other}, not {nearest}");
+    }
+    // What is measured on the training images themselves is nearly all right.
+    let known = work.run(["eval", "segment", "train", "train", "--json"]).done().json();
+    assert!(metric(&known, "miou") > 0.9, "{}", known["metrics"]);
+}
+
+#[test]
+fn robustness_falls_with_blur_and_noise() {
+    let work = Workspace::new();
+    scenes(&work);
+    let report = work.run(["eval", "robustness", "train", "val", "--json"]).done().json();
+    assert_eq!(report["protocol"], "robustness");
+    assert_eq!(
+        report["metrics"].as_object().unwrap().keys().filter(|name| name.starts_with("miou")).count(),
+        13
+    );
+    let clean = metric(&report, "miou");
+    for strongest in ["blur.8", "noise.40"] {
+        let degraded = metric(&report, &format!("miou.{strongest}"));
+        assert!(degraded < clean, "{strongest}: {degraded}, clean {clean}");
+    }
+}
+
+#[test]
+fn segment_refuses_labels_that_are_none() {
+    let work = Workspace::new();
+    scenes(&work);
+    work.run(["eval", "segment", "train", "val/images"]).refused(2, &["images/ and labels/"]);
+    let labels = work.at("val/labels/3.png");
+    std::fs::copy(work.at("val/images/3.png"), &labels).unwrap();
+    work.run(["eval", "segment", "train", "val"]).refused(2, &["labels/3.png", "a coloured picture"]);
+    image::GrayImage::new(9, 9).save(&labels).unwrap();
+    let run = work.run(["eval", "segment", "train", "val"]);
+    assert!(run.code != 0 && run.stderr.contains("9x9"), "{}", run.stderr);
+    image::ImageBuffer::<image::Luma<u16>, _>::from_pixel(512, 512, image::Luma([5000u16]))
+        .save(&labels)
+        .unwrap();
+    work.run(["eval", "segment", "train", "val"]).refused(2, &["5000"]);
+    std::fs::remove_file(&labels).unwrap();
+    work.run(["eval", "segment", "train", "val"]).refused(2, &["file of labels"]);
 }

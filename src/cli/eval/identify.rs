@@ -34,7 +34,10 @@ pub(crate) struct Arguments {
     /// Use so many of the images, drawn by --seed [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Draws the images of --limit, and noise
+    /// Use so many of their tiles, drawn likewise [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    tiles: Option<u32>,
+    /// Draws the images of --limit, the tiles of --tiles, and noise
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
@@ -61,6 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         index: arguments.index.kind(),
         ef: arguments.index.ef as usize,
         limit: arguments.limit.map(|limit| limit as usize),
+        tiles: arguments.tiles.map(|tiles| tiles as usize),
         seed: arguments.seed,
         examples: if arguments.output.html.is_some() { EXAMPLES } else { 0 },
     };

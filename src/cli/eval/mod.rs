@@ -1,11 +1,14 @@
 //! `patchdex eval`: how good answers and models are, by the protocols of `crate::eval`. One file a protocol; one line in `Command`.
 
+mod compare;
 mod identify;
 mod protocol;
 mod retrieve;
+mod segment;
 mod track;
 
 use clap::Subcommand;
+pub(super) use protocol::{OutputArguments, interval};
 
 use super::Outcome;
 use super::failure::Failure;
@@ -19,6 +22,12 @@ pub(crate) enum Command {
     Identify(identify::Arguments),
     /// Association between frames: labelled boxes of a video are matched to those of later frames by the tokens inside
     Track(track::Arguments),
+    /// Few-shot segmentation: patches get the classes of the patches of labelled images that they are most similar to
+    Segment(segment::Arguments),
+    /// The same of blurred and noisy images
+    Robustness(segment::Arguments),
+    /// Runs of a protocol side by side, with their differences query by query
+    Compare(compare::Arguments),
 }
 
 pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
@@ -26,5 +35,8 @@ pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
         Command::Retrieve(arguments) => retrieve::run(arguments),
         Command::Identify(arguments) => identify::run(arguments),
         Command::Track(arguments) => track::run(arguments),
+        Command::Segment(arguments) => segment::segment(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
+        Command::Robustness(arguments) => segment::robustness(arguments),
     }
 }

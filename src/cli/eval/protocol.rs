@@ -60,7 +60,7 @@ impl IndexArguments {
 
 /// Where the figures go.
 #[derive(Args)]
-pub(super) struct OutputArguments {
+pub(crate) struct OutputArguments {
     /// Print one JSON object, with every query
     #[arg(long)]
     json: bool,
@@ -158,6 +158,6 @@ fn fact(name: &str, value: &serde_json::Value) -> String {
     format!("{} {value}", name.replace('_', " "))
 }
 
-pub(super) fn interval(mean: &Mean) -> String {
+pub(crate) fn interval(mean: &Mean) -> String {
     mean.ci95.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
 }

@@ -21,6 +21,23 @@ pub enum LabelError {
         /// Kinds that are read.
         known: Vec<&'static str>,
     },
+    /// A folder of no layout that is known.
+    #[error(
+        "{}: no layout of images with label maps; these are known: {}", path.display(),
+        known.iter().map(|(images, labels, name)| format!("{images}/ and {labels}/ ({name})")).collect::<Vec<_>>().join(", ")
+    )]
+    UnknownLayout {
+        /// The folder.
+        path: PathBuf,
+        /// Folders of images and labels that are known, and what has them.
+        known: Vec<(&'static str, &'static str, &'static str)>,
+    },
+    /// A folder without a labelled image.
+    #[error("{}: no image here has a file of labels; these have the image's name, in the folder of labels", path.display())]
+    NoLabels {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder without frames.
     #[error("{}: no frame is here; frames are images that are named by their numbers: 000001.jpg", path.display())]
     NoFrames {
@@ -62,9 +79,7 @@ impl Fault for LabelError {
         match self {
             Self::Storage(error) => error.kind(),
             Self::Picture { source, .. } => source.kind(),
-            Self::Unknown { .. } | Self::Json { .. } | Self::Entry { .. } | Self::NoFrames { .. } => {
-                Kind::Invalid
-            }
+            _ => Kind::Invalid,
         }
     }
 }

@@ -28,17 +28,31 @@ impl Mean {
         let value = values.iter().sum::<f64>() / count as f64;
         (count > 0).then(|| Self { value, ci95: (count > 1).then(|| ci95(values)), queries: count })
     }
+
+    /// A figure of `count` queries together that is no mean of theirs: `statistic` gives it for queries by their places, which may
+    /// come several times. None of none.
+    pub fn of_statistic(count: usize, statistic: impl Fn(&[usize]) -> f64) -> Option<Self> {
+        let all: Vec<usize> = (0..count).collect();
+        let ci95 = || interval(count, |drawn| statistic(drawn));
+        (count > 0).then(|| Self { value: statistic(&all), ci95: (count > 1).then(ci95), queries: count })
+    }
 }
 
 fn ci95(values: &[f64]) -> [f64; 2] {
-    let count = values.len();
+    interval(values.len(), |drawn| drawn.iter().map(|&at| values[at]).sum::<f64>() / drawn.len() as f64)
+}
+
+fn interval(count: usize, statistic: impl Fn(&[usize]) -> f64) -> [f64; 2] {
     // The same seed draws the same queries for every figure: figures of one run can be compared.
     let mut random = SplitMix64(SEED);
-    let mut drawn = || values[((u128::from(random.next_u64()) * count as u128) >> 64) as usize];
-    let mut mean = || (0..count).map(|_| drawn()).sum::<f64>() / count as f64;
-    let mut means: Vec<f64> = (0..CI95_RESAMPLES).map(|_| mean()).collect();
-    means.sort_by(f64::total_cmp);
-    [2.5, 97.5].map(|percent| percentile(&means, percent))
+    let mut drawn = vec![0; count];
+    let mut resample = || {
+        drawn.fill_with(|| ((u128::from(random.next_u64()) * count as u128) >> 64) as usize);
+        statistic(&drawn)
+    };
+    let mut values: Vec<f64> = (0..CI95_RESAMPLES).map(|_| resample()).collect();
+    values.sort_by(f64::total_cmp);
+    [2.5, 97.5].map(|percent| percentile(&values, percent))
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 mod bootstrap;
 mod boxes;
 mod calibration;
+mod confusion;
 mod latency;
 mod ranking;
 
 pub use bootstrap::{CI95_RESAMPLES, Mean};
 pub use boxes::{BoxRanking, Place};
 pub use calibration::{Calibration, CalibrationBin};
+pub use confusion::Confusion;
 pub(super) use latency::median;
 pub use latency::{pareto, percentile};
 pub use ranking::{Ranking, Relevance};
