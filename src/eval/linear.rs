@@ -10,7 +10,7 @@ const BATCH: usize = 1024;
 const EPOCHS: usize = 40;
 const STEPS: [usize; 2] = [1000, 5000];
 const RATE: f32 = 1e-2;
-const DECAY: f32 = 1e-4;
+const DECAY: f32 = 1e-3;
 const MOMENTUM: [f32; 2] = [0.9, 0.999];
 const SEED: u64 = 0;
 

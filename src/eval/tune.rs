@@ -299,8 +299,8 @@ pub struct DropPoint {
     pub gain: Mean,
 }
 
-/// Chooses how many of the dimensions of highest variance to drop: the number with which most patches are identified, if that is
-/// surely and noticeably more than without dropping. Tried are the numbers that arXiv 2401.00463's authors use, and as many as
+/// Chooses how many of the dimensions of highest variance to drop: the least number with which about as many patches are identified
+/// as with any, if that is surely and noticeably more than without dropping. Tried are the numbers that arXiv 2401.00463's authors use, and as many as
 /// stand out: up to where the variances, in descending order, fall by the largest factor.
 ///
 /// # Errors
@@ -329,10 +329,9 @@ pub fn choose_drop(
     let helps = |point: &&DropPoint| {
         point.gain.value >= LEAST_GAIN && point.gain.ci95.is_some_and(|[low, _]| low > 0.0)
     };
-    let better = |a: &&DropPoint, b: &&DropPoint| {
-        a.same_patch.value.total_cmp(&b.same_patch.value).then(b.drop.cmp(&a.drop))
-    };
-    let drop = curve.iter().filter(helps).max_by(better).map_or(0, |point| point.drop);
+    let most = curve.iter().filter(helps).map(|point| point.same_patch.value).fold(0.0, f64::max);
+    let as_good = |point: &&DropPoint| point.same_patch.value > most - LEAST_GAIN;
+    let drop = curve.iter().filter(helps).find(as_good).map_or(0, |point| point.drop);
     Ok(DropChoice { drop, curve })
 }
 
