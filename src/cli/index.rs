@@ -17,7 +17,7 @@ use super::progress::{IndexBar, QueryBar};
 use super::tune::identify_options;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
-use crate::eval::{DropChoice, choose_drop};
+use crate::eval::{DropChoice, EvalError, choose_drop};
 use crate::index::RowKind;
 use crate::ingest::{self, IndexOptions, MetadataFile, Reject, Sources, Summary, ViewChoice};
 use crate::metric::{METRICS, Metric};
@@ -171,29 +171,39 @@ fn parse_drop(text: &str) -> Result<DropDims, String> {
     }
 }
 
-/// Drops as many dimensions as help to identify patches of the images, and says so.
+/// Drops as many dimensions as help to identify patches of the images, and says so; where none does, tokens are prepared as they are
+/// without a word of it.
 fn chosen_drop(sources: &Sources, model: &Model, metric: Metric, threads: usize) -> Result<Source, Failure> {
     let bar = QueryBar::of("images looked at to choose what to drop");
     let options = identify_options(DROP_TILES, 0);
     let told = &mut |done, of| bar.show(done, of);
     let choice = choose_drop(sources, model, metric, threads, &options, told);
     bar.finish();
-    let DropChoice { drop, curve } = choice?;
-    let share =
-        |n: usize| curve.iter().find(|point| point.drop == n).map_or(0.0, |point| point.same_patch.value);
-    output::message(&match drop {
-        0 => format!(
-            "no dimension is dropped: without dropping {:.1} % of patches are identified, and no number helps",
-            100.0 * share(0)
-        ),
-        n => format!(
-            "{} of highest variance dropped: {:.1} % of patches are identified instead of {:.1} %",
-            output::counted(n as u64, "dimension"),
-            100.0 * share(n),
-            100.0 * share(0)
-        ),
-    });
-    Ok(Source::Own(if drop == 0 { Method::None } else { Method::Drop(drop) }))
+    let DropChoice { drop, curve } = match choice {
+        Err(error @ EvalError::NoTiles { .. }) => {
+            output::message(&format!("no dimension is dropped, as nothing can be measured: {error}"));
+            return Ok(Source::Model);
+        }
+        choice => choice?,
+    };
+    let share = |n: usize| {
+        100.0 * curve.iter().find(|point| point.drop == n).map_or(0.0, |point| point.same_patch.value)
+    };
+    if drop == 0 {
+        let message = format!(
+            "no dimension is dropped: {:.1} % of patches are identified without, and no number helps; tokens are prepared as by default",
+            share(0)
+        );
+        output::message(&message);
+        return Ok(Source::Model);
+    }
+    output::message(&format!(
+        "{} of highest variance dropped: {:.1} % of patches are identified instead of {:.1} %",
+        output::counted(drop as u64, "dimension"),
+        share(drop),
+        share(0)
+    ));
+    Ok(Source::Own(Method::Drop(drop)))
 }
 
 impl Arguments {
@@ -207,6 +217,8 @@ impl Arguments {
             views: self.views,
             prepare: match self.drop_dims {
                 Some(DropDims::Number(n)) => Source::Own(Method::Drop(n)),
+                // What is dropped makes no difference that a forecast shows.
+                Some(DropDims::Auto) if self.dry_run => Source::Model,
                 Some(DropDims::Auto) => chosen_drop(sources, model, metric, threads)?,
                 None => self.prepare.clone(),
             },

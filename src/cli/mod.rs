@@ -86,7 +86,7 @@ enum Command {
     /// Measure on this machine
     #[command(subcommand)]
     Bench(bench::Command),
-    /// Measure how good the answers are, on labelled images
+    /// Measure how good answers, models and preparations are
     #[command(subcommand)]
     Eval(eval::Command),
     /// Show how the dimensions of a collection's tokens vary, and what dropping does

@@ -30,12 +30,13 @@ pub(crate) struct Arguments {
     /// Layers to rate, by number, or last [default: all that the graph gives]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = parse_layer)]
     layers: Vec<String>,
-    /// Preparations to rate, as of 'patchdex index --prepare'; they are fitted on the unchanged tiles
+    /// Preparations to rate, as of 'patchdex index --prepare'; they are fitted on the unchanged tiles, but for model,
+    /// which is rated on the layer that it belongs to, where the model brings one
     #[arg(
         long,
         value_name = "MAP,MAP",
         value_delimiter = ',',
-        default_value = "none,standardise,drop:50,remove:3,whiten"
+        default_value = "none,standardise,drop:50,remove:3,whiten,model"
     )]
     prepare: Vec<Source>,
     /// Similarity
@@ -127,5 +128,11 @@ fn chosen_options(arguments: &Arguments, report: &TuneReport) -> String {
         Ok(Source::Own(Method::Drop(n))) => format!("--drop-dims {n}"),
         _ => format!("--prepare {}", best.preparation),
     };
-    format!("{model}--output {} {prepare}", best.output)
+    let variant =
+        arguments.model.variant.as_ref().map_or_else(String::new, |name| format!("--variant {name} "));
+    let metric = match arguments.similarity.as_str() {
+        name if name == METRICS[0].name => String::new(),
+        name => format!(" --metric {name}"),
+    };
+    format!("{model}{variant}--output {} {prepare}{metric}", best.output)
 }

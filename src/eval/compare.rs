@@ -1,6 +1,7 @@
 //! Runs of a protocol side by side: each figure of every run, and how much it differs from that of the first, query by query, with
 //! the interval that drawing queries anew gives.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ pub struct Comparison {
     pub of: String,
     /// The runs; all others are compared with the first.
     pub runs: Vec<Run>,
-    /// Figures that all runs have, in the order of the first.
+    /// Figures that all runs have, by name and level.
     pub metrics: InOrder<Compared>,
 }
 
@@ -84,14 +85,15 @@ pub fn compare(files: &[PathBuf]) -> Result<Comparison, EvalError> {
         let differences = reports[1..].iter().map(|report| difference(first, report, name)).collect();
         (name.clone(), Compared { values, differences })
     };
-    let metrics: Vec<(String, Compared)> = first.metrics.keys().filter(in_all).map(compared).collect();
+    let mut metrics: Vec<(String, Compared)> = first.metrics.keys().filter(in_all).map(compared).collect();
+    metrics.sort_by(|a, b| by_level(&a.0, &b.0));
     if metrics.is_empty() {
         return Err(wrong(0, "it shares no figure with the others".to_owned()));
     }
     let run = |(file, report): (&PathBuf, &Report)| Run {
         file: file.display().to_string(),
         made_of: made_of(&report.model),
-        same_data: digests(&report.data) == digests(&first.data),
+        same_data: !digests(&first.data).is_empty() && digests(&report.data) == digests(&first.data),
     };
     Ok(Comparison {
         protocol: "compare",
@@ -99,6 +101,21 @@ pub fn compare(files: &[PathBuf]) -> Result<Comparison, EvalError> {
         runs: files.iter().zip(&reports).map(run).collect(),
         metrics: InOrder(metrics),
     })
+}
+
+/// By name, but levels as numbers: `gap.8` before `gap.24`.
+fn by_level(a: &str, b: &str) -> Ordering {
+    let parts = |name: &str| {
+        let (mut parts, mut level) = (name.splitn(3, '.'), None);
+        let start = [parts.next(), parts.next()].map(|part| part.unwrap_or_default().to_owned());
+        if let Some(rest) = parts.next() {
+            level = rest.parse::<f64>().ok();
+        }
+        (start, level)
+    };
+    let ((start_a, level_a), (start_b, level_b)) = (parts(a), parts(b));
+    let levels = level_a.zip(level_b).map_or(Ordering::Equal, |(a, b)| a.total_cmp(&b));
+    start_a.cmp(&start_b).then(levels).then_with(|| a.cmp(b))
 }
 
 fn read(file: &Path) -> Result<Report, EvalError> {
@@ -120,7 +137,7 @@ fn difference(first: &Report, other: &Report, name: &str) -> Option<Mean> {
 }
 
 fn made_of(model: &Value) -> String {
-    let said = ["name", "output", "preparation", "similarity"].map(|key| model[key].as_str());
+    let said = ["name", "variant", "output", "preparation", "similarity"].map(|key| model[key].as_str());
     said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
@@ -175,6 +192,13 @@ mod tests {
         let file = folder.join(name);
         std::fs::write(&file, report.to_string()).unwrap();
         file
+    }
+
+    #[test]
+    fn levels_are_in_the_order_of_numbers() {
+        let mut names = ["x.gap.24", "miou", "x.gap.8", "a.b.c", "x.gap.100"];
+        names.sort_by(|a, b| by_level(a, b));
+        assert_eq!(names, ["a.b.c", "miou", "x.gap.8", "x.gap.24", "x.gap.100"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is done to validation images of the robustness protocol: box blur and noise as of `transformation`, and noise of four bands
 //! of frequencies.
 
-use super::transformation::{Condition, TRANSFORMATIONS};
+use super::transformation::Condition;
 use crate::core::SplitMix64;
 use crate::picture::Picture;
 
@@ -27,9 +27,7 @@ impl Degradation {
         let change = |name: &'static str| {
             Condition::all().filter(move |condition| condition.transformation.name == name).map(Self::Change)
         };
-        change(TRANSFORMATIONS[1].name)
-            .chain(change(TRANSFORMATIONS[2].name))
-            .chain((1..EDGES.len()).map(Self::Band))
+        change("blur").chain(change("noise")).chain((1..EDGES.len()).map(Self::Band))
     }
 
     /// `blur.2`, `noise.10`, `band.1`

@@ -153,7 +153,7 @@ pub enum EvalError {
     },
     /// Images of which no tile can be cut.
     #[error(
-        "{}: none of {images} images gives a tile of {tile_px} px: {unreadable} cannot be read, the others are smaller; choose a smaller --tile",
+        "{}: none of {images} images gives a tile of {tile_px} px: {unreadable} cannot be read, the others are smaller; use larger images",
         root.display()
     )]
     NoTiles {
@@ -182,9 +182,12 @@ pub enum EvalError {
         /// The largest number.
         most: u16,
     },
-    /// Training images without a patch that has a class.
-    #[error("{}: no patch of the training images has a class; 255 is what does not count", folder.display())]
-    NoLabelledPatch {
+    /// Training images without two classes to tell apart.
+    #[error(
+        "{}: the patches of the training images have less than two classes; 255 is what does not count, so that a mask of 0 and 255 has \
+         one class: write 1 for 255", folder.display()
+    )]
+    OneClass {
         /// The folder.
         folder: PathBuf,
     },
@@ -266,7 +269,7 @@ impl Fault for EvalError {
             | Self::NoPairs { .. }
             | Self::Classes { .. }
             | Self::Report { .. }
-            | Self::NoLabelledPatch { .. }
+            | Self::OneClass { .. }
             | Self::NothingToFind { .. } => Kind::Invalid,
             Self::Dimensions { .. } | Self::NotIndexed { .. } | Self::OtherSize { .. } => Kind::Incompatible,
             Self::NoTokens { .. } => Kind::NotFound,

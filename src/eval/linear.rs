@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use crate::core::SplitMix64;
 
 const BATCH: usize = 1024;
-/// How often every vector is seen, and the bounds of the steps that this takes.
+/// How often a vector is drawn on average, and the bounds of the steps that this takes.
 const EPOCHS: usize = 40;
 const STEPS: [usize; 2] = [1000, 5000];
 const RATE: f32 = 1e-2;

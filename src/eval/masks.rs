@@ -19,6 +19,8 @@ pub struct MaskSet {
     pub folder: PathBuf,
     /// The layout that it has.
     pub layout: &'static str,
+    /// BLAKE3 over the names of its images and the files of their labels, hexadecimal.
+    pub digest: String,
     /// Images, in order of their paths.
     pub images: Vec<MaskedImage>,
     class_of: fn(u16) -> u16,
@@ -134,7 +136,13 @@ impl MaskSet {
             .into_iter()
             .find(|(_, images)| !images.is_empty())
             .ok_or_else(|| LabelError::NoLabels { path: folder.join(part) })?;
-        Ok(Self { folder: folder.to_owned(), layout: layout.name, images, class_of: layout.class_of })
+        let mut hasher = blake3::Hasher::new();
+        for MaskedImage { name, labels, .. } in &images {
+            let bytes = std::fs::read(labels).map_err(StorageError::at("read", labels))?;
+            hasher.update(name.as_bytes()).update(blake3::hash(&bytes).as_bytes());
+        }
+        let digest = hasher.finalize().to_hex().to_string();
+        Ok(Self { folder: folder.to_owned(), layout: layout.name, digest, images, class_of: layout.class_of })
     }
 
     /// The classes of an image's pixels.
@@ -152,10 +160,10 @@ impl MaskSet {
 }
 
 impl Layout {
-    /// The images below `folder` that have labels; only those in folders called `part`, if it is not empty.
+    /// The images below `folder` that have labels; only those below `part` of the folder of images, if it is not empty.
     fn images_of(&self, folder: &Path, part: &str) -> Vec<MaskedImage> {
         let root = folder.join(self.images);
-        let walk = WalkDir::new(root.join(part)).sort_by_file_name().into_iter().flatten();
+        let walk = WalkDir::new(root.join(part)).follow_links(true).sort_by_file_name().into_iter().flatten();
         let image = |entry: walkdir::DirEntry| {
             let path = entry.path();
             let below = path.strip_prefix(&root).ok()?;

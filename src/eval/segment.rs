@@ -2,6 +2,7 @@
 //! images that it is most similar to, or that a linear probe gives it; predictions are scored pixel by pixel. With degradations it is
 //! the robustness protocol: training images stay clean.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::encoder::{Encoder, Mapping, embed, open_picture};
 use super::linear::LinearProbe;
 use super::masks::{IGNORED, MaskSet, MaskedImage};
 use super::measures::{Confusion, Mean};
-use super::protocol_report::{Example, Panel};
+use super::protocol_report::{Example, Panel, means};
 use super::workers::{pool, share};
 use super::{EvalError, InOrder, Machine, ModelData, ProtocolReport, QueryFigures};
 use crate::core::Bbox;
@@ -220,7 +221,7 @@ fn vote(found: &[Neighbour], classes: &[u16], weighted: bool) -> u16 {
 /// Segments the images of `validation` by those of `training`. `progress` is told how many of how many images are done.
 ///
 /// # Errors
-/// Images and labels of different sizes, labels that are no classes, no labelled patch, a model that fails.
+/// Images and labels of different sizes, labels that are no classes, training images of one class, a model that fails.
 pub fn run_segment(
     training: &MaskSet,
     validation: &MaskSet,
@@ -243,8 +244,8 @@ pub fn run_segment(
     let parts = share(sessions.iter_mut().collect(), trained_on, patches, &mut |done| progress(done, steps))?;
     let (tokens, classes): (Vec<Vec<f32>>, Vec<Vec<u16>>) = parts.into_iter().unzip();
     let classes = classes.concat();
-    if classes.is_empty() {
-        return Err(EvalError::NoLabelledPatch { folder: training.folder.clone() });
+    if classes.iter().all(|&class| class == classes[0]) {
+        return Err(EvalError::OneClass { folder: training.folder.clone() });
     }
     let blocks: Vec<&[f32]> = tokens.iter().map(Vec::as_slice).collect();
     let mapping = pool.install(|| encoder.mapping(|| Moments::of_blocks(&blocks, dim)))?;
@@ -278,16 +279,17 @@ pub fn run_segment(
     }
     let named = |degradation: &Option<Degradation>| degradation.as_ref().map(Degradation::name);
     let names: Vec<Option<String>> = conditions.iter().map(named).collect();
+    let per_query = per_query(validation, &names, &scored);
     Ok(ProtocolReport {
         protocol: protocol(options),
-        data: data(training, validation, classes.len()),
+        data: data(training, validation, &classes),
         model: ModelData::of_encoder(encoder, &mapping),
         dims_dropped: mapping.preparation.dims_dropped(),
         options: told(options),
         machine: Machine::this(),
         seconds: start.elapsed().as_secs_f64(),
-        metrics: metrics(&names, &scored),
-        per_query: per_query(validation, &names, &scored),
+        metrics: metrics(&names, &scored, &per_query),
+        per_query,
         examples: examples(validation, seen_clean, &scored[0], options),
     })
 }
@@ -350,37 +352,33 @@ fn name(measure: &str, condition: &Option<String>) -> String {
     condition.as_ref().map_or_else(|| measure.to_owned(), |condition| format!("{measure}.{condition}"))
 }
 
-/// Of all images together: one matrix, and intervals by drawing images anew.
-fn metrics(names: &[Option<String>], scored: &[Vec<Confusion>]) -> InOrder<Mean> {
+/// Of all images together, with intervals by drawing images anew; then means of what each image has alone.
+fn metrics(names: &[Option<String>], scored: &[Vec<Confusion>], per_query: &[QueryFigures]) -> InOrder<Mean> {
+    type Figure = fn(&Confusion) -> Option<f64>;
+    let pooled = |images: &[Confusion], of: &dyn Fn(&Confusion) -> Option<f64>| {
+        let statistic = |drawn: &[usize]| of(&Confusion::sum(drawn.iter().map(|&at| &images[at])));
+        Mean::of_statistic(images.len(), statistic)
+    };
     let mut metrics = Vec::new();
-    for (measure, of) in
-        [("miou", Confusion::mean_iou as fn(&Confusion) -> f64), ("pixel_accuracy", Confusion::accuracy)]
-    {
+    for (measure, of) in [("miou", Confusion::mean_iou as Figure), ("pixel_accuracy", Confusion::accuracy)] {
         for (condition, images) in names.iter().zip(scored) {
-            let statistic = |drawn: &[usize]| of(&Confusion::sum(drawn.iter().map(|&at| &images[at])));
-            metrics.extend(
-                Mean::of_statistic(images.len(), statistic).map(|mean| (name(measure, condition), mean)),
-            );
+            metrics.extend(pooled(images, &of).map(|mean| (name(measure, condition), mean)));
         }
     }
-    let all = Confusion::sum(scored[0].iter());
-    for class in all.classes() {
-        let statistic = |drawn: &[usize]| {
-            Confusion::sum(drawn.iter().map(|&at| &scored[0][at])).iou(class).unwrap_or(0.0)
-        };
-        metrics.extend(
-            Mean::of_statistic(scored[0].len(), statistic).map(|mean| (format!("iou.class.{class}"), mean)),
-        );
+    for class in Confusion::sum(scored[0].iter()).classes() {
+        let mean = pooled(&scored[0], &|all: &Confusion| all.iou(class));
+        metrics.extend(mean.map(|mean| (format!("iou.class.{class}"), mean)));
     }
+    metrics.extend(means(per_query).0);
     InOrder(metrics)
 }
 
-/// Of each image alone.
+/// Of each image alone. The mean of these is another figure than that of all images together, and has another name.
 fn per_query(set: &MaskSet, names: &[Option<String>], scored: &[Vec<Confusion>]) -> Vec<QueryFigures> {
     let figures = |(at, image): (usize, &MaskedImage)| {
         let of_condition = |(condition, images): (&Option<String>, &Vec<Confusion>)| {
-            [("miou", images[at].mean_iou()), ("pixel_accuracy", images[at].accuracy())]
-                .map(|(measure, value)| (name(measure, condition), Some(value)))
+            [("image_miou", images[at].mean_iou()), ("image_pixel_accuracy", images[at].accuracy())]
+                .map(|(measure, value)| (name(measure, condition), value))
         };
         let metrics = names.iter().zip(scored).flat_map(of_condition).collect();
         QueryFigures { query: image.name.clone(), metrics: InOrder(metrics) }
@@ -396,7 +394,8 @@ fn examples(
     options: &SegmentOptions,
 ) -> Vec<Example> {
     let mut order: Vec<usize> = (0..seen.len()).collect();
-    order.sort_by(|&a, &b| scored[b].mean_iou().total_cmp(&scored[a].mean_iou()));
+    let miou = |at: usize| scored[at].mean_iou().unwrap_or(0.0);
+    order.sort_by(|&a, &b| miou(b).total_cmp(&miou(a)));
     let best = options.examples.min(order.len());
     let worst = order.len().saturating_sub(options.examples).max(best);
     let example = |&at: &usize| {
@@ -406,8 +405,8 @@ fn examples(
             caption: format!(
                 "{}: mIoU {:.3}, {:.1} % of pixels; the image, its classes, what was predicted",
                 set.images[at].name,
-                scored[at].mean_iou(),
-                100.0 * scored[at].accuracy()
+                miou(at),
+                100.0 * scored[at].accuracy().unwrap_or(0.0)
             ),
             panels: vec![
                 panel(picture.clone()),
@@ -438,13 +437,17 @@ fn tinted(picture: &Picture, classes: &[u16]) -> Picture {
     Picture { rgb, ..*picture }
 }
 
-fn data(training: &MaskSet, validation: &MaskSet, patches: usize) -> InOrder<Value> {
+fn data(training: &MaskSet, validation: &MaskSet, classes: &[u16]) -> InOrder<Value> {
+    let different: BTreeSet<u16> = classes.iter().copied().collect();
     let facts = [
         ("training", json!(training.folder.display().to_string())),
         ("training_images", json!(training.images.len())),
-        ("training_patches", json!(patches)),
+        ("training_patches", json!(classes.len())),
+        ("training_classes", json!(different)),
+        ("training_digest", json!(training.digest)),
         ("validation", json!(validation.folder.display().to_string())),
         ("validation_images", json!(validation.images.len())),
+        ("validation_digest", json!(validation.digest)),
         ("layout", json!(training.layout)),
     ];
     InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())

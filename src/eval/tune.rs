@@ -12,7 +12,7 @@ use super::identify::{Identification, shares};
 use super::measures::Mean;
 use super::transformation::Condition;
 use super::{EvalError, IdentifyOptions, InOrder, Machine};
-use crate::collection::{CREATED_BY, PreparationChoice};
+use crate::collection::{CREATED_BY, MODEL_PREPARATION, PreparationChoice};
 use crate::dims::{Method, Moments, Source};
 use crate::ingest::Sources;
 use crate::metric::Metric;
@@ -215,7 +215,8 @@ pub fn run_tune(
     for (at, output) in outputs.iter().enumerate() {
         let layer = reading(model, output)?;
         let told = &mut |done, of| progress(at * of + done, outputs.len() * of);
-        let (of_layer, told) = task.rate(&layer, |_| options.preparations.clone(), told)?;
+        let preparations = options.preparations.iter().filter(|source| applies(source, model, output));
+        let (of_layer, told) = task.rate(&layer, |_| preparations.cloned().collect(), told)?;
         data = told;
         rated.extend(of_layer.into_iter().map(|one| (output.clone(), one)));
     }
@@ -249,6 +250,12 @@ pub fn run_tune(
         seconds: start.elapsed().as_secs_f64(),
         settings: rated.iter().enumerate().map(setting).collect(),
     })
+}
+
+/// Whether a preparation can be rated at that output: the model's own is for the output that the model's folder names.
+fn applies(source: &Source, model: &Model, output: &str) -> bool {
+    let own = model.spec.dir.join(MODEL_PREPARATION);
+    *source != Source::Model || (own.is_file() && model.spec.output.as_deref() == Some(output))
 }
 
 /// Outputs that give tokens, in the order of the graph, the last layer last.

@@ -79,7 +79,8 @@ fn of_a_whole_model_nothing_is_dropped() {
     work.photos(&PHOTOS);
     let run = work.index("photos", "c", &["--drop-dims", "auto", "--keep-raw"]).done();
     assert!(run.stderr.contains("no dimension is dropped"), "{}", run.stderr);
-    assert_eq!(manifest(&work.at("c"))["preparation"]["spec"], "none");
+    // As without --drop-dims: what the model brings.
+    assert_eq!(manifest(&work.at("c"))["preparation"]["spec"], "whiten");
     // The same images share all of their most variable dimensions; what was kept need not be embedded.
     let run = work.run(["dims", "c", "--with", "c"]).done();
     assert!(run.stdout.contains("as they were kept") && run.stdout.contains("200 of 200"), "{}", run.stdout);

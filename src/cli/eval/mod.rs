@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Track(track::Arguments),
     /// Few-shot segmentation: patches get the classes of the patches of labelled images that they are most similar to
     Segment(segment::Arguments),
-    /// The same of blurred and noisy images
+    /// Few-shot segmentation of images that are blurred, noisy, or overlaid with bands of frequencies
     Robustness(segment::Arguments),
     /// Runs of a protocol side by side, with their differences query by query
     Compare(compare::Arguments),

@@ -6,6 +6,7 @@ use super::protocol::{EncoderArguments, IndexArguments, OutputArguments};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::progress::QueryBar;
+use crate::core::Kind;
 use crate::eval::{Degradation, MaskSet, Predictor, SegmentOptions, run_segment};
 
 /// Examples on a page: so many of the best images, and of the worst.
@@ -73,6 +74,10 @@ fn run(arguments: &Arguments, degradations: Vec<Degradation>) -> Result<Outcome,
     let [training, validation] = [&arguments.training, &arguments.validation].map(|text| MaskSet::read(text));
     let (training, validation) = (training?, validation?);
     let encoder = arguments.encoder.open()?;
+    if arguments.predictor == "weighted" && !encoder.metric.normalise {
+        let message = "--predictor weighted weighs cosines; leave --similarity out, or take majority";
+        return Err(Failure::new(Kind::Invalid, message));
+    }
     let predictor = PREDICTORS.iter().find(|(name, _)| *name == arguments.predictor);
     let options = SegmentOptions {
         tile_px: arguments.tile,

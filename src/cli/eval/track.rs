@@ -8,6 +8,7 @@ use super::protocol::{EncoderArguments, OutputArguments};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::progress::QueryBar;
+use crate::core::Kind;
 use crate::eval::{LabelledSet, TrackOptions, run_track};
 
 /// Examples on a page: so many of the best pairs of frames, and of the worst.
@@ -31,7 +32,7 @@ pub(crate) struct Arguments {
     /// Last frame that is used, by its number [default: all]
     #[arg(long, value_name = "N")]
     last: Option<i64>,
-    /// Frames between two that are compared [default: 1,3,5,...,59]
+    /// Differences of the numbers of frames that are compared [default: 1,3,5,...,59; with --every the multiples of it up to 60]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     gaps: Vec<u32>,
     /// Points along each side of a bin of RoIAlign: 1 is its centre
@@ -57,8 +58,27 @@ fn parse_views(text: &str) -> Result<Views, String> {
     }
 }
 
+/// Each once, in ascending order.
+fn gaps(arguments: &Arguments) -> Vec<u32> {
+    let mut gaps = match (arguments.gaps.as_slice(), arguments.every) {
+        ([], 1) => (1..60).step_by(2).collect(),
+        ([], every) => (every..=every.max(60)).step_by(every as usize).collect(),
+        (gaps, _) => gaps.to_vec(),
+    };
+    gaps.sort_unstable();
+    gaps.dedup();
+    gaps
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.output.check(OutputArguments::CSV_START)?;
+    if let Some(px) = arguments.views.0.filter(|&px| px > arguments.long_side) {
+        let message = format!(
+            "--views tiles:{px} is larger than --long-side {}; give smaller tiles",
+            arguments.long_side
+        );
+        return Err(Failure::new(Kind::Invalid, message));
+    }
     let set = LabelledSet::read(&arguments.sequence)?;
     let encoder = arguments.encoder.open()?;
     let options = TrackOptions {
@@ -66,10 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         tile_px: arguments.views.0,
         every: arguments.every,
         last: arguments.last,
-        gaps: match arguments.gaps.as_slice() {
-            [] => (1..60).step_by(2).collect(),
-            gaps => gaps.to_vec(),
-        },
+        gaps: gaps(arguments),
         samples: usize::from(arguments.samples),
         examples: if arguments.output.html.is_some() { EXAMPLES } else { 0 },
     };

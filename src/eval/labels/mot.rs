@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
     let places: HashMap<i64, usize> =
         images.iter().enumerate().filter_map(|(at, image)| Some((image.frame.as_ref()?.1, at))).collect();
     let file = path.join(TRUTH);
-    let text = String::from_utf8_lossy(bytes);
+    let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
     let mut boxes = Vec::new();
     for (number, line) in (1usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |wrong: &str| LabelError::Entry {
@@ -65,8 +65,11 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
         let bbox = Bbox::new((left - 1.0) as f32, (top - 1.0) as f32, width as f32, height as f32);
         let inside = bbox.intersection(&Bbox::of_image(images[image].width, images[image].height));
         if inside.area() > 0.0 {
-            let class =
-                rest.get(1).and_then(|&class| whole(class)).and_then(|class| usize::try_from(class - 1).ok());
+            // MOT15 has coordinates of the ground where later years have a class and how much is seen.
+            let class = match rest {
+                &[_, class, _] => whole(class).and_then(|class| usize::try_from(class).ok()?.checked_sub(1)),
+                _ => None,
+            };
             boxes.push(LabelledBox {
                 id: number.to_string(),
                 image,
@@ -88,9 +91,16 @@ fn frames(folder: &Path, video: &str) -> Result<Vec<LabelledImage>, LabelError> 
     let entries = std::fs::read_dir(&path).map_err(StorageError::at("read the frames", &path))?;
     let mut found: Vec<(i64, std::path::PathBuf)> = entries
         .flatten()
-        .filter_map(|entry| Some((entry.path().file_stem()?.to_str()?.parse().ok()?, entry.path())))
+        .map(|entry| entry.path())
+        .filter(|path| is_picture(path))
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.parse().ok()?, path)))
         .collect();
     found.sort();
+    if let Some(twice) = found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let wrong = format!("{} has the same number; leave one of both", twice[1].1.display());
+        let id = twice[0].0.to_string();
+        return Err(LabelError::Entry { path: twice[0].1.clone(), what: "frame", id, wrong });
+    }
     let none = || LabelError::NoFrames { path: path.clone() };
     let (_, first) = found.first().ok_or_else(none)?;
     let (width, height) = match said_size(&folder.join("seqinfo.ini")) {
@@ -111,6 +121,13 @@ fn frames(folder: &Path, video: &str) -> Result<Vec<LabelledImage>, LabelError> 
         frame: Some((video.to_owned(), number)),
     };
     Ok(found.into_iter().map(image).collect())
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    extension.is_some_and(|extension| {
+        ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff"].contains(&extension.as_str())
+    })
 }
 
 fn said_size(path: &Path) -> Option<(u32, u32)> {

@@ -30,19 +30,21 @@ impl Mean {
     }
 
     /// A figure of `count` queries together that is no mean of theirs: `statistic` gives it for queries by their places, which may
-    /// come several times. None of none.
-    pub fn of_statistic(count: usize, statistic: impl Fn(&[usize]) -> f64) -> Option<Self> {
+    /// come several times, or none where it says nothing of them. None where it says nothing of all.
+    pub fn of_statistic(count: usize, statistic: impl Fn(&[usize]) -> Option<f64>) -> Option<Self> {
         let all: Vec<usize> = (0..count).collect();
-        let ci95 = || interval(count, |drawn| statistic(drawn));
-        (count > 0).then(|| Self { value: statistic(&all), ci95: (count > 1).then(ci95), queries: count })
+        let value = statistic(&all)?;
+        Some(Self { value, ci95: (count > 1).then(|| interval(count, &statistic)), queries: count })
     }
 }
 
 fn ci95(values: &[f64]) -> [f64; 2] {
-    interval(values.len(), |drawn| drawn.iter().map(|&at| values[at]).sum::<f64>() / drawn.len() as f64)
+    let mean = |drawn: &[usize]| drawn.iter().map(|&at| values[at]).sum::<f64>() / drawn.len() as f64;
+    interval(values.len(), |drawn| Some(mean(drawn)))
 }
 
-fn interval(count: usize, statistic: impl Fn(&[usize]) -> f64) -> [f64; 2] {
+/// Of the draws that the statistic says something of.
+fn interval(count: usize, statistic: impl Fn(&[usize]) -> Option<f64>) -> [f64; 2] {
     // The same seed draws the same queries for every figure: figures of one run can be compared.
     let mut random = SplitMix64(SEED);
     let mut drawn = vec![0; count];
@@ -50,7 +52,7 @@ fn interval(count: usize, statistic: impl Fn(&[usize]) -> f64) -> [f64; 2] {
         drawn.fill_with(|| ((u128::from(random.next_u64()) * count as u128) >> 64) as usize);
         statistic(&drawn)
     };
-    let mut values: Vec<f64> = (0..CI95_RESAMPLES).map(|_| resample()).collect();
+    let mut values: Vec<f64> = (0..CI95_RESAMPLES).filter_map(|_| resample()).collect();
     values.sort_by(f64::total_cmp);
     [2.5, 97.5].map(|percent| percentile(&values, percent))
 }
