@@ -142,7 +142,7 @@ fn identify_refuses_what_cannot_be_meant() {
     let work = Workspace::new();
     work.photos(&["chelsea.png"]);
     for (args, part) in [
-        (vec!["photos", "--tile", "1008"], "choose a smaller --tile"),
+        (vec!["photos", "--tile", "1008"], "use larger images"),
         (vec!["photos", "--input-px", "230"], "multiple of its patch of 14 px"),
         (vec!["photos", "--layer", "3"], "hidden_states.7"),
         (vec!["photos", "--prepare", "pca:999"], "384"),
