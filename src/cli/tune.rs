@@ -119,7 +119,7 @@ fn print_table(arguments: &Arguments, report: &TuneReport) -> Result<(), Failure
 
 /// What makes `index` use the best setting.
 fn chosen_options(arguments: &Arguments, report: &TuneReport) -> String {
-    let Some(best) = report.settings.first() else { return String::new() };
+    let Some(best) = report.choice() else { return String::new() };
     let model = match arguments.model.model.as_str() {
         DEFAULT_MODEL => String::new(),
         model => format!("--model {model} "),

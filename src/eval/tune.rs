@@ -62,6 +62,9 @@ pub struct TuneReport {
     pub seconds: f64,
     /// The settings, best first.
     pub settings: Vec<Setting>,
+    /// Place of the one to use: of those that are not surely worse than the best, the one of the deepest layer, and of that the best.
+    /// Between two images of an object lies more than what tiles go through, and deeper layers bear more of it.
+    pub chosen: usize,
 }
 
 /// A layer with a preparation.
@@ -129,19 +132,25 @@ impl TuneReport {
         text
     }
 
-    /// Why the first setting is the choice.
+    /// The setting to use; none where nothing was rated.
+    pub fn choice(&self) -> Option<&Setting> {
+        self.settings.get(self.chosen)
+    }
+
+    /// Why it is the choice.
     pub fn reason(&self) -> String {
         let named = |setting: &Setting| format!("{} with {}", setting.output, setting.preparation);
-        let Some(best) = self.settings.first() else { return String::new() };
+        let (Some(best), Some(choice)) = (self.settings.first(), self.choice()) else { return String::new() };
         let identified =
-            format!("{} identifies most patches, {:.3} of them", named(best), best.same_patch.value);
-        match self.settings.get(1).and_then(|next| Some((next, next.behind?))) {
-            None => format!("{identified}."),
-            Some((next, Mean { value, ci95, .. })) => {
-                let sure = ci95.is_some_and(|[low, _]| low > 0.0);
-                let sure = if sure { "surely" } else { "perhaps by chance" };
-                format!("{identified}: {value:.3} more than {}, {sure}.", named(next))
-            }
+            format!("{} identifies {:.3} of the patches", named(choice), choice.same_patch.value);
+        match choice.behind {
+            None => format!(
+                "{identified}: more than any other setting, and none of a deeper layer is about as good."
+            ),
+            Some(Mean { value, .. }) => format!(
+                "{identified}: {value:.3} less than {}, which may be chance, and of the deepest layer of which that is so.",
+                named(best)
+            ),
         }
     }
 }
@@ -237,6 +246,13 @@ pub fn run_tune(
                 .collect(),
         ),
     };
+    let settings: Vec<Setting> = rated.iter().enumerate().map(setting).collect();
+    let as_good = |one: &&(usize, &Setting)| {
+        one.1.behind.is_none_or(|behind| behind.ci95.is_some_and(|[low, _]| low <= 0.0))
+    };
+    let tied = settings.iter().enumerate().filter(|one| as_good(&one));
+    // Of equal layers the first, which is the best.
+    let chosen = tied.rev().max_by_key(|(_, one)| layer(&one.output)).map_or(0, |(at, _)| at);
     Ok(TuneReport {
         protocol: "tune",
         created_by: CREATED_BY,
@@ -248,7 +264,8 @@ pub fn run_tune(
         conditions: identify.conditions.iter().map(Condition::name).collect(),
         machine: Machine::this(),
         seconds: start.elapsed().as_secs_f64(),
-        settings: rated.iter().enumerate().map(setting).collect(),
+        settings,
+        chosen,
     })
 }
 
@@ -269,10 +286,13 @@ fn token_outputs(model: &Model) -> Vec<String> {
         .filter(|port| is_tokens(&port.shape))
         .map(|port| port.name.clone())
         .collect();
-    let layer =
-        |name: &String| name.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(u32::MAX);
-    found.sort_by_key(layer);
+    found.sort_by_key(|name| layer(name));
     found
+}
+
+/// Depth of the layer that an output is named after; the last one has no number.
+fn layer(output: &str) -> u32 {
+    output.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(u32::MAX)
 }
 
 /// The same model, read at another output.

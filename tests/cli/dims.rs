@@ -108,6 +108,7 @@ fn tune_prefers_middle_layers_and_whitening_on_the_default_backbone() {
     let report =
         work.run([&args[..], &["--json", "--html", "p.html", "--csv", "f.csv"]].concat()).done().json();
     let shape = [
+        "chosen",
         "conditions",
         "created_by",
         "data",
