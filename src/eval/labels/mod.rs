@@ -75,7 +75,7 @@ struct Reader {
 }
 
 const READERS: [Reader; 2] = [
-    Reader { form: "a .json file (COCO)", labels: |path| has_extension(path, "json"), read: coco::read },
+    Reader { form: ".json (COCO)", labels: |path| has_extension(path, "json"), read: coco::read },
     Reader {
         form: "a folder with img1 and gt/gt.txt (MOT Challenge)",
         labels: |path| path.is_dir().then(|| path.join(mot::TRUTH)).filter(|file| file.is_file()),
