@@ -10,7 +10,7 @@ pub fn drawn(rows: usize, count: usize, seed: u64) -> Vec<usize> {
     assert!(count <= rows, "no more than there are can be drawn");
     let mut seen = HashSet::with_capacity(count);
     let mut random = SplitMix64(seed);
-    let numbers = std::iter::repeat_with(|| ((u128::from(random.next_u64()) * rows as u128) >> 64) as usize);
+    let numbers = std::iter::repeat_with(|| random.below(rows));
     numbers.filter(|&row| seen.insert(row)).take(count).collect()
 }
 

@@ -50,7 +50,7 @@ impl Degradation {
 /// The sum of waves of random directions and phases whose frequencies lie between two, evenly by area; the same in all channels.
 fn band_noise(picture: &Picture, from: f64, to: f64, seed: u64) -> Picture {
     let mut random = SplitMix64(seed);
-    let mut uniform = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    let mut uniform = || random.unit();
     let waves: Vec<[f64; 3]> = (0..WAVES)
         .map(|_| {
             let frequency =

@@ -9,7 +9,7 @@ use crate::core::Bbox;
 use crate::dims::{Moments, Preparation, Source};
 use crate::metric::Metric;
 use crate::model::{Model, ModelSpec, Session, Tokens, tensor};
-use crate::picture::{Limits, Picture, decode};
+use crate::picture::{Filter, Limits, Picture, decode};
 use crate::storage::StorageError;
 
 /// A model, and what is done with its tokens.
@@ -99,6 +99,11 @@ pub(super) fn embed(
     let ModelSpec { patch_px, image, .. } = &model.spec;
     let (width, height) = model.sizes.view_size(area.w, area.h, long_side_px, *patch_px);
     Ok(session.embed(&tensor(picture, area, width, height, image), 1, width, height)?)
+}
+
+/// The part `area` of a picture, whose sides are whole pixels.
+pub(super) fn cut(picture: &Picture, area: Bbox) -> Picture {
+    picture.resize(area, area.w as u32, area.h as u32, Filter::Nearest)
 }
 
 /// The upright picture in `path`.

@@ -8,8 +8,8 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::encoder::{Encoder, Mapping, embed, open_picture};
-use super::protocol_report::{Example, Mark, Panel, means};
+use super::encoder::{Encoder, Mapping, cut, embed, open_picture};
+use super::protocol_report::{Example, Mark, Panel, best_and_worst, means};
 use super::transformation::Condition;
 use super::workers::{pool, share};
 use super::{EvalError, InOrder, Machine, ModelData, ProtocolReport, QueryFigures};
@@ -18,7 +18,7 @@ use crate::dims::Moments;
 use crate::index::{HnswParameters, IndexKind, PatchIndex, Rows, Vectors};
 use crate::ingest::Sources;
 use crate::model::{Model, Session};
-use crate::picture::{Filter, Limits, Picture, decode};
+use crate::picture::{Limits, decode};
 
 /// Images that are looked at for each tile that is wanted.
 const IMAGES_PER_TILE: usize = 2;
@@ -144,11 +144,6 @@ impl Tiles {
     }
 }
 
-/// The unchanged tile, pixel by pixel.
-fn cut(picture: &Picture, area: Bbox) -> Picture {
-    picture.resize(area, area.w as u32, area.h as u32, Filter::Nearest)
-}
-
 /// Tiles of images, cut into the patches of a model: what is identified, and among what.
 pub(super) struct Identification<'a> {
     tiles: Tiles,
@@ -255,7 +250,7 @@ impl<'a> Identification<'a> {
             ("patches", json!(count * grid.len())),
             ("patches_per_tile", json!(grid.len())),
         ];
-        InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+        InOrder::named_as(facts)
     }
 }
 
@@ -375,7 +370,7 @@ fn told(options: &IdentifyOptions) -> InOrder<Value> {
         ("tiles", json!(options.tiles)),
         ("seed", json!(options.seed)),
     ];
-    InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+    InOrder::named_as(facts)
 }
 
 /// The tiles of which most and fewest patches were found, with each patch drawn.
@@ -384,8 +379,6 @@ fn examples(seen: &Seen, task: &Identification<'_>) -> Result<Vec<Example>, Eval
     let count = |at: usize| seen.right[at].iter().filter(|&&right| right).count();
     let mut order: Vec<usize> = (0..tiles.tiles.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(count(at)));
-    let best = options.examples.min(order.len());
-    let worst = order.len().saturating_sub(options.examples).max(best);
     let example = |&at: &usize| {
         let Tile { image, area } = tiles.tiles[at];
         let tile = cut(&open_picture(&tiles.files[image])?, area);
@@ -403,7 +396,7 @@ fn examples(seen: &Seen, task: &Identification<'_>) -> Result<Vec<Example>, Eval
             ],
         })
     };
-    order[..best].iter().chain(&order[worst..]).map(example).collect()
+    best_and_worst(&order, options.examples).map(example).collect()
 }
 
 #[cfg(test)]

@@ -36,9 +36,7 @@ impl LinearProbe {
         let steps = (EPOCHS * count.div_ceil(batch.max(1))).clamp(STEPS[0], STEPS[1]);
         let mut random = SplitMix64(SEED);
         for step in 1..=steps {
-            let drawn: Vec<usize> = (0..batch)
-                .map(|_| ((u128::from(random.next_u64()) * count as u128) >> 64) as usize)
-                .collect();
+            let drawn: Vec<usize> = (0..batch).map(|_| random.below(count)).collect();
             let inputs = probe.inputs(all.select(Axis(0), &drawn));
             let mut errors = softmax(inputs.dot(&probe.weights));
             for (mut row, &at) in errors.rows_mut().into_iter().zip(&drawn) {

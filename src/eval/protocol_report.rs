@@ -95,6 +95,13 @@ impl ModelData {
     }
 }
 
+/// The first `count` of a list and the last, each once.
+pub(super) fn best_and_worst<T>(order: &[T], count: usize) -> impl Iterator<Item = &T> {
+    let best = count.min(order.len());
+    let worst = order.len().saturating_sub(count).max(best);
+    order[..best].iter().chain(&order[worst..])
+}
+
 /// Means of figures over queries, measure by measure, in the order in which the first query has them.
 pub(super) fn means(per_query: &[QueryFigures]) -> InOrder<Mean> {
     let mut names: Vec<&String> = Vec::new();

@@ -20,6 +20,11 @@ use crate::query::TimingMs;
 pub struct InOrder<T>(pub Vec<(String, T)>);
 
 impl<T> InOrder<T> {
+    /// Of values with their names.
+    pub(super) fn named_as<const N: usize>(values: [(&str, T); N]) -> Self {
+        Self(values.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
     /// The value of a name.
     pub fn named(&self, name: &str) -> Option<&T> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)

@@ -8,11 +8,11 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::degradation::Degradation;
-use super::encoder::{Encoder, Mapping, embed, open_picture};
+use super::encoder::{Encoder, Mapping, cut, embed, open_picture};
 use super::linear::LinearProbe;
 use super::masks::{IGNORED, MaskSet, MaskedImage};
 use super::measures::{Confusion, Mean};
-use super::protocol_report::{Example, Panel, means};
+use super::protocol_report::{Example, Panel, best_and_worst, means};
 use super::workers::{pool, share};
 use super::{EvalError, InOrder, Machine, ModelData, ProtocolReport, QueryFigures};
 use crate::core::Bbox;
@@ -161,7 +161,7 @@ impl Embedding<'_> {
         let scene = Scene::open(set, &set.images[at], options)?;
         let (mut tiles, mut size) = (Vec::with_capacity(scene.tiles.len()), (0, 0));
         for (number, area) in scene.tiles.iter().enumerate() {
-            let tile = scene.picture.resize(*area, area.w as u32, area.h as u32, Filter::Nearest);
+            let tile = cut(&scene.picture, *area);
             let tile = match degradation {
                 Some(degradation) => {
                     degradation.apply(&tile, options.seed ^ (((at as u64) << 20) + number as u64))
@@ -396,8 +396,6 @@ fn examples(
     let mut order: Vec<usize> = (0..seen.len()).collect();
     let miou = |at: usize| scored[at].mean_iou().unwrap_or(0.0);
     order.sort_by(|&a, &b| miou(b).total_cmp(&miou(a)));
-    let best = options.examples.min(order.len());
-    let worst = order.len().saturating_sub(options.examples).max(best);
     let example = |&at: &usize| {
         let (picture, truth, predicted) = &seen[at];
         let panel = |picture: Picture| Panel { picture, marks: Vec::new() };
@@ -415,7 +413,7 @@ fn examples(
             ],
         }
     };
-    order[..best].iter().chain(&order[worst..]).map(example).collect()
+    best_and_worst(&order, options.examples).map(example).collect()
 }
 
 /// A picture with the colours of classes over it; what is ignored stays as it is.
@@ -450,7 +448,7 @@ fn data(training: &MaskSet, validation: &MaskSet, classes: &[u16]) -> InOrder<Va
         ("validation_digest", json!(validation.digest)),
         ("layout", json!(training.layout)),
     ];
-    InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+    InOrder::named_as(facts)
 }
 
 fn told(options: &SegmentOptions) -> InOrder<Value> {
@@ -469,7 +467,7 @@ fn told(options: &SegmentOptions) -> InOrder<Value> {
         ("ef", if options.index.is_exact { Value::Null } else { json!(options.ef) }),
         ("seed", json!(options.seed)),
     ];
-    InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+    InOrder::named_as(facts)
 }
 
 #[cfg(test)]

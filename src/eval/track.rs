@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::encoder::{Encoder, Mapping, embed, open_picture};
-use super::protocol_report::{Example, Mark, Panel, means};
+use super::protocol_report::{Example, Mark, Panel, best_and_worst, means};
 use super::roi::{BINS, align};
 use super::truth::check_size;
 use super::workers::{pool, share};
@@ -268,8 +268,6 @@ fn examples(
     let mut order: Vec<(&(u32, &Frame<'_>, &Frame<'_>), &Matched)> =
         of_largest.filter_map(|(pair, found)| Some((pair, found.as_ref()?))).collect();
     order.sort_by(|a, b| b.1.same_instance.total_cmp(&a.1.same_instance));
-    let best = options.examples.min(order.len());
-    let worst = order.len().saturating_sub(options.examples).max(best);
     let example = |&((gap, from, to), found): &(&(u32, &Frame<'_>, &Frame<'_>), &Matched)| {
         let right = |at: usize, best: usize| match from.boxes[at].labelled.instance
             == to.boxes[best].labelled.instance
@@ -294,7 +292,7 @@ fn examples(
             panels: vec![panel(from, asked.collect())?, panel(to, answers.collect())?],
         })
     };
-    order[..best].iter().chain(&order[worst..]).map(example).collect()
+    best_and_worst(&order, options.examples).map(example).collect()
 }
 
 fn data(set: &LabelledSet, frames: &[Frame<'_>]) -> InOrder<Value> {
@@ -311,7 +309,7 @@ fn data(set: &LabelledSet, frames: &[Frame<'_>]) -> InOrder<Value> {
         ("boxes", json!(boxes().count())),
         ("instances", json!(instances.len())),
     ];
-    InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+    InOrder::named_as(facts)
 }
 
 fn told(options: &TrackOptions) -> InOrder<Value> {
@@ -324,5 +322,5 @@ fn told(options: &TrackOptions) -> InOrder<Value> {
         ("gaps", json!(options.gaps)),
         ("samples", json!(options.samples)),
     ];
-    InOrder(facts.map(|(name, value)| (name.to_owned(), value)).into())
+    InOrder::named_as(facts)
 }

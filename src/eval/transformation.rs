@@ -175,9 +175,9 @@ fn box_blur(tile: &Picture, side: f64, _: &mut SplitMix64) -> Picture {
 
 /// Gaussian noise of that standard deviation on 0 to 255, each channel on its own, rounded and clipped.
 fn noise(tile: &Picture, deviation: f64, random: &mut SplitMix64) -> Picture {
-    let mut uniform = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
     // Box and Muller, 1958: of each pair of uniform numbers one normal one.
-    let mut normal = || (-2.0 * (1.0 - uniform()).ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
+    let mut normal =
+        || (-2.0 * (1.0 - random.unit()).ln()).sqrt() * (std::f64::consts::TAU * random.unit()).cos();
     let rgb = tile.rgb.iter().map(|&v| (f64::from(v) + deviation * normal()).round().clamp(0.0, 255.0) as u8);
     Picture { rgb: rgb.collect(), ..*tile }
 }

@@ -222,10 +222,10 @@ pub fn run_tune(
     let mut rated: Vec<(String, Rated)> = Vec::new();
     let mut data = InOrder(Vec::new());
     for (at, output) in outputs.iter().enumerate() {
-        let layer = reading(model, output)?;
+        let read_there = reading(model, output)?;
         let told = &mut |done, of| progress(at * of + done, outputs.len() * of);
         let preparations = options.preparations.iter().filter(|source| applies(source, model, output));
-        let (of_layer, told) = task.rate(&layer, |_| preparations.cloned().collect(), told)?;
+        let (of_layer, told) = task.rate(&read_there, |_| preparations.cloned().collect(), told)?;
         data = told;
         rated.extend(of_layer.into_iter().map(|one| (output.clone(), one)));
     }

@@ -49,7 +49,7 @@ fn interval(count: usize, statistic: impl Fn(&[usize]) -> Option<f64>) -> [f64; 
     let mut random = SplitMix64(SEED);
     let mut drawn = vec![0; count];
     let mut resample = || {
-        drawn.fill_with(|| ((u128::from(random.next_u64()) * count as u128) >> 64) as usize);
+        drawn.fill_with(|| random.below(count));
         statistic(&drawn)
     };
     let mut values: Vec<f64> = (0..CI95_RESAMPLES).filter_map(|_| resample()).collect();
@@ -86,8 +86,7 @@ mod tests {
     fn nineteen_of_twenty_intervals_hold_the_true_mean() {
         let mut random = SplitMix64(7);
         let holds = |_: &u32| {
-            let values: Vec<f64> =
-                (0..80).map(|_| (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64).collect();
+            let values: Vec<f64> = (0..80).map(|_| random.unit()).collect();
             let [low, high] = Mean::of(&values).unwrap().ci95.unwrap();
             (low..=high).contains(&0.5)
         };
