@@ -4,7 +4,7 @@ and looks at the answers.
 
 `check_api.py COLLECTION` starts a server of the collection on a free port and fails where an answer is not as
 described, where a request that the description forbids is accepted, or where the service fails. What it makes is
-seeded. It fetches its environment (requirements-api.txt, Python 3.10 or later) into the cache.
+seeded. tests/serve/api.rs runs it with few requests. It fetches its environment (requirements-api.txt, Python 3.10 or later) into the cache.
 """
 
 import argparse
@@ -55,8 +55,11 @@ def served(binary, collection, *options):
 @setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Hold patchdex serve against its own description.")
-    parser.add_argument("collection", type=Path, help="a small collection")
+    parser.add_argument("collection", type=Path, nargs="?", help="a small one; none: only fetch the environment")
     parser.add_argument("--binary", type=Path, default=BINARY, metavar="FILE", help="instead of %(default)s")
+    parser.add_argument(
+        "--writable", action="store_true", help="also ask for changes: images come into the collection's folder, and go"
+    )
     parser.add_argument("--examples", type=int, default=50, metavar="N", help="requests of each route (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the requests (%(default)s)")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
@@ -65,7 +68,11 @@ def main():
     status = environment.run_again(__file__, REQUIREMENTS, (3, 10))
     if status is not None:
         return status
-    with tempfile.TemporaryDirectory() as folder, served(arguments.binary, arguments.collection) as address:
+    if arguments.collection is None:
+        setup.say("ready", "Schemathesis")
+        return 0
+    options = ["--writable"] if arguments.writable else []
+    with tempfile.TemporaryDirectory() as folder, served(arguments.binary, arguments.collection, *options) as address:
         settings = Path(folder) / "schemathesis.toml"
         with urllib.request.urlopen(f"{address}/v1/images?limit=3") as reply:
             ids = [image["id"] for image in json.load(reply)["images"]]

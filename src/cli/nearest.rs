@@ -11,8 +11,8 @@ use super::output;
 use crate::collection::{Collection, Filter};
 use crate::exchange::VectorFile;
 use crate::query::{
-    Nearest, NearestAnswer, QueryError, RowsOf, Scope, SearchPath, Thoroughness, VectorSearch, Wanted,
-    comparable,
+    Nearest, NearestAnswer, Patience, QueryError, RowsOf, Scope, SearchPath, Thoroughness, VectorSearch,
+    Wanted, comparable,
 };
 use crate::storage::Residency;
 
@@ -69,7 +69,7 @@ pub(crate) fn answer(question: &Question<'_>, shape: Shape) -> Result<(), Failur
     if let (0, Some(filter)) = (scope.count(), question.filter) {
         tell_unmet(&collection, filter)?;
     }
-    let search = VectorSearch::of(&collection, &scope, question.thoroughness)?;
+    let search = VectorSearch::of(&collection, &scope, question.thoroughness, &Patience::default())?;
     if question.explain {
         explain(search.paths());
     }

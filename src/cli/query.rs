@@ -20,8 +20,8 @@ use crate::core::{Bbox, Hit};
 use crate::engine::{Engine, Question, searched};
 use crate::picture::Picture;
 use crate::query::{
-    Answer, DEFAULT_RECALL, DEFAULT_TOP, Evidence, NearestChoice, Plan, RowsOf, Subject, TOP, execute,
-    stored_image,
+    Answer, DEFAULT_RECALL, DEFAULT_TOP, Evidence, NearestChoice, Patience, Plan, RowsOf, Subject, TOP,
+    execute, stored_image,
 };
 use crate::report::{PageInput, answer_page};
 use crate::storage::Residency;
@@ -256,7 +256,8 @@ fn ask_picture(
         unlike: asked.not_boxes,
         scope: None,
     };
-    let mut answer = runtime.pool().install(|| engine.query(&picture, &question, plan))?;
+    let mut answer =
+        runtime.pool().install(|| engine.query(&picture, &question, plan, &Patience::default()))?;
     tell_doubts(asked, (picture.width, picture.height), engine.patch_px(&picture));
     answer.timing_ms.decode = decode_ms;
     answer.timing_ms.embed += opening_ms;
@@ -286,7 +287,8 @@ fn ask_indexed(
     let decode_ms = start.elapsed().as_secs_f64() * 1e3;
     let mut answer = runtime.pool().install(|| {
         let subject = Subject::stored(&collection, &placed, asked.boxes, asked.not_boxes, plan)?;
-        Ok::<_, Failure>(execute(&collection, &searched(&collection, None, plan)?, &subject, plan)?)
+        let scope = searched(&collection, None, plan)?;
+        Ok::<_, Failure>(execute(&collection, &scope, &subject, plan, &Patience::default())?)
     })?;
     if let Some(view) = image.views().next() {
         tell_doubts(asked, (image.row.width_px, image.row.height_px), view.grid.patch_size().0);

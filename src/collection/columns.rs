@@ -20,15 +20,26 @@ const BUILT_IN: [BuiltIn; 4] = [
 ];
 
 impl Collection {
+    /// Names that a condition may have: columns of what was said about any image, and of what is known of every image.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn columns(&self) -> Result<BTreeSet<&str>, CollectionError> {
+        let mut known: BTreeSet<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        for segment in self.segments() {
+            known
+                .extend(segment.metadata()?.into_iter().flat_map(MetadataTable::columns).map(String::as_str));
+        }
+        Ok(known)
+    }
+
     /// For each segment, which rows of its image table meet the condition.
     ///
     /// # Errors
     /// A column that no image has, or damage.
     pub fn matching(&self, filter: &Filter) -> Result<Vec<Vec<bool>>, CollectionError> {
         let segments = self.segments().iter().map(SegmentColumns::of).collect::<Result<Vec<_>, _>>()?;
-        let said = segments.iter().filter_map(|columns| columns.table).flat_map(MetadataTable::columns);
-        let known: BTreeSet<&str> =
-            BUILT_IN.iter().map(|(name, _)| *name).chain(said.map(String::as_str)).collect();
+        let known = self.columns()?;
         if let Some(name) = filter.columns().into_iter().find(|name| !known.contains(name)) {
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
             return Err(CollectionError::NoColumn {

@@ -15,6 +15,10 @@ pub struct Hit {
     pub image: String,
     /// The image's content: the first 16 hexadecimal digits of its file's BLAKE3.
     pub id: String,
+    /// Width of the upright image, in pixels.
+    pub width: u32,
+    /// Height of the upright image, in pixels.
+    pub height: u32,
     /// What the user said about the image.
     #[serde(skip_serializing_if = "Map::is_empty", default)]
     pub metadata: Map<String, Value>,

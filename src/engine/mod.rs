@@ -12,8 +12,8 @@ use crate::dims::Preparation;
 use crate::model::{ImageSpec, Model, ModelError, ModelOptions, Session, model_dir, tensor};
 use crate::picture::Picture;
 use crate::query::{
-    Answer, Marked, Plan, QueryError, QueryTokens, QueryView, Scope, Subject, boxes_inside, choose_views,
-    execute, marked_boxes,
+    Answer, Marked, Patience, Plan, QueryError, QueryTokens, QueryView, Scope, Subject, boxes_inside,
+    choose_views, execute, marked_boxes,
 };
 
 /// Why a question cannot be answered.
@@ -132,6 +132,7 @@ pub fn bound_model_options(binding: &ModelBinding, onnxruntime: Option<PathBuf>)
 /// The views of a picture that were embedded.
 struct Views<'a> {
     picture: &'a Picture,
+    patience: &'a Patience,
     seen: Vec<(QueryView, Grid, Vec<f32>)>,
 }
 
@@ -317,22 +318,24 @@ impl Engine {
         &self.gallery.model
     }
 
-    /// Answers which images show what is marked in `picture`. `decode` and `total` of the timing are the caller's.
+    /// Answers which images show what is marked in `picture`, as far as it comes while somebody waits. `decode` and `total` of the
+    /// timing are the caller's.
     ///
     /// # Errors
     /// A condition that makes no sense, a box outside the picture, a mask of another size or without a pixel, a model that fails,
-    /// damage that shows while reading.
+    /// damage that shows while reading, or that nobody waits any more.
     pub fn query(
         &mut self,
         picture: &Picture,
         question: &Question<'_>,
         plan: &Plan,
+        patience: &Patience,
     ) -> Result<Answer, EngineError> {
         let scope = searched(&self.gallery.collection, question.scope, plan)?;
         let start = Instant::now();
-        let subject = self.subject(picture, question, plan)?;
+        let subject = self.subject(picture, question, plan, patience)?;
         let embed_ms = start.elapsed().as_secs_f64() * 1e3;
-        let mut answer = execute(&self.gallery.collection, &scope, &subject, plan)?;
+        let mut answer = execute(&self.gallery.collection, &scope, &subject, plan, patience)?;
         answer.timing_ms.embed = embed_ms;
         Ok(answer)
     }
@@ -343,6 +346,7 @@ impl Engine {
         picture: &Picture,
         question: &Question<'_>,
         plan: &Plan,
+        patience: &Patience,
     ) -> Result<Subject, EngineError> {
         let size = (picture.width, picture.height);
         let boxes = match question.mask {
@@ -353,7 +357,7 @@ impl Engine {
         let mut subject = Subject { image: question.image.to_owned(), ..Subject::default() };
         for pose in Pose::all(plan.mirrored, plan.turned) {
             let turned = (pose != Pose::default()).then(|| picture.posed(pose));
-            let mut views = Views { picture: turned.as_ref().unwrap_or(picture), seen: Vec::new() };
+            let mut views = Views { picture: turned.as_ref().unwrap_or(picture), patience, seen: Vec::new() };
             let mut tokens = |bbox: &Bbox, mask, most| {
                 self.tokens(&mut views, &Marked::new(bbox, mask, size, pose), &plan.sizes, most)
             };
@@ -386,6 +390,7 @@ impl Engine {
             let at = match views.seen.iter().position(|(held, ..)| *held == view) {
                 Some(at) => at,
                 None => {
+                    views.patience.go_on()?;
                     let (grid, vectors) = self.embed(views.picture, &view)?;
                     views.seen.push((view, grid, vectors));
                     views.seen.len() - 1

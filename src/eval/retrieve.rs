@@ -18,7 +18,7 @@ use super::{EvalError, LabelledBox, LabelledImage, LabelledSet, Machine};
 use crate::core::drawn;
 use crate::engine::{Engine, Question};
 use crate::picture::{Limits, decode, header};
-use crate::query::{Plan, Stage, TimingMs};
+use crate::query::{Patience, Plan, Stage, TimingMs};
 use crate::storage::StorageError;
 
 /// How retrieval is measured.
@@ -290,7 +290,7 @@ fn answer(
     let scope = is_hidden.then(|| truth.scope_without(&right.chain(target.junk.iter().copied()).collect()));
     let (boxes, scope) = (&[labelled.bbox], scope.as_ref());
     let question = Question { image: &image.name, boxes, scope, ..Question::default() };
-    let answer = pool.install(|| engine.query(&picture, &question, &plan))?;
+    let answer = pool.install(|| engine.query(&picture, &question, &plan, &Patience::default()))?;
     let total = start.elapsed().as_secs_f64() * 1e3;
     let index = answer.index();
     let right: Vec<Place> = target.boxes.iter().map(|(_, place)| *place).collect();

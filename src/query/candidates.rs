@@ -3,7 +3,7 @@
 //! neighbours has nothing for it.
 
 use super::search::{FoundRow, RowSearch, StoredImage};
-use super::{Plan, QueryTokens};
+use super::{Plan, QueryError, QueryTokens};
 use crate::index::{Rows, Vectors, similarities};
 use crate::metric::Metric;
 
@@ -89,12 +89,20 @@ impl<'s, 'a> Candidates<'s, 'a> {
 
     /// Asks for the neighbours of the tokens of further looks, which may be seen in an image of the scope. The background is that
     /// of `all` images.
-    pub fn look_for(&mut self, looks: Vec<(QueryTokens, Option<usize>)>, all: &RowSearch<'_>, plan: &Plan) {
+    ///
+    /// # Errors
+    /// That nobody waits any more.
+    pub fn look_for(
+        &mut self,
+        looks: Vec<(QueryTokens, Option<usize>)>,
+        all: &RowSearch<'_>,
+        plan: &Plan,
+    ) -> Result<(), QueryError> {
         let every: Vec<f32> = looks.iter().flat_map(|(tokens, _)| &tokens.vectors).copied().collect();
-        let found = self.scope.nearest(&every, plan.neighbours);
+        let found = self.scope.nearest(&every, plan.neighbours)?;
         let background = match std::ptr::eq(all, self.scope) {
             true => background(&found, all.images.len()),
-            false => background(&all.nearest(&every, plan.neighbours), all.images.len()),
+            false => background(&all.nearest(&every, plan.neighbours)?, all.images.len()),
         };
         let (mut background, mut found) = (background.into_iter(), found.into_iter());
         let first = self.looks.len();
@@ -122,6 +130,7 @@ impl<'s, 'a> Candidates<'s, 'a> {
                 candidate.maxsim.push(firsts.map(worth).sum());
             }
         }
+        Ok(())
     }
 
     fn add(&mut self, look: usize, token: usize, row: &FoundRow<'_>) {

@@ -92,6 +92,8 @@ pub struct PlanChoice {
     pub turned: bool,
     /// Make nearly equal images one hit.
     pub group_duplicates: bool,
+    /// Tell with each hit how similar every patch of the image is.
+    pub heat_maps: bool,
     /// Look at no further image when so many milliseconds of search have passed.
     #[schema(minimum = 0, maximum = 86_400_000)]
     pub time_budget_ms: Option<u32>,
@@ -133,6 +135,7 @@ impl PlanChoice {
             mirrored: self.mirrored,
             turned: self.turned,
             group_duplicates: self.group_duplicates,
+            heat_maps: self.heat_maps,
             time_budget_ms: self.time_budget_ms.map(u64::from),
             ..plan
         })

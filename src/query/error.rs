@@ -55,6 +55,9 @@ pub enum QueryError {
         /// The collection.
         collection: PathBuf,
     },
+    /// Nobody waits for the answer any more.
+    #[error("the query was given up")]
+    GivenUp,
     /// Damage in a segment.
     #[error(transparent)]
     Segment(#[from] OpenSegmentError),
@@ -68,6 +71,7 @@ impl Fault for QueryError {
         match self {
             Self::Dimensions { .. } | Self::Rows { .. } => Kind::Incompatible,
             Self::OutsideImage { .. } => Kind::Invalid,
+            Self::GivenUp => Kind::Busy,
             Self::NoSuchImage { .. } => Kind::NotFound,
             Self::Segment(error) => error.kind(),
             Self::Collection(error) => error.kind(),

@@ -13,20 +13,23 @@ use super::places::Places;
 use super::probability::Null;
 use super::scene::similarity_map;
 use super::search::RowSearch;
-use super::{Answer, Plan, QueryEcho, QueryError, QueryTokens, Scope, Subject, Thoroughness, TimingMs};
+use super::{
+    Answer, Patience, Plan, QueryEcho, QueryError, QueryTokens, Scope, Subject, Thoroughness, TimingMs,
+};
 use crate::collection::Collection;
 use crate::core::{Bbox, Hit};
 
-/// Answers which images in `scope` show the subject. Runs on the calling thread's rayon pool; `timing_ms` has the stages that
-/// happen here.
+/// Answers which images in `scope` show the subject, as far as it comes while somebody waits. Runs on the calling thread's rayon
+/// pool; `timing_ms` has the stages that happen here.
 ///
 /// # Errors
-/// Tokens that do not fit, or damage that shows while reading.
+/// Tokens that do not fit, damage that shows while reading, or that nobody waits any more.
 pub fn execute(
     collection: &Collection,
     scope: &Scope,
     subject: &Subject,
     plan: &Plan,
+    patience: &Patience,
 ) -> Result<Answer, QueryError> {
     let Subject { looks, unlike, .. } = subject;
     let expected = collection.manifest().dim as usize;
@@ -36,27 +39,27 @@ pub fn execute(
     let mut timing_ms = TimingMs::default();
     let start = Instant::now();
     let thoroughness = if plan.exact { Thoroughness::Exact } else { Thoroughness::Ef(plan.ef) };
-    let searched = RowSearch::of(collection, scope, thoroughness)?;
+    let patience = patience.at_most(plan.time_budget_ms.map(|budget| start + Duration::from_millis(budget)));
+    let searched = RowSearch::of(collection, scope, thoroughness, &patience)?;
     let every = Scope::all(collection);
     let all = match *scope == every {
         true => None,
-        false => Some(RowSearch::of(collection, &every, thoroughness)?),
+        false => Some(RowSearch::of(collection, &every, thoroughness, &patience)?),
     };
     let all = all.as_ref().unwrap_or(&searched);
     let mut candidates = Candidates::among(&searched, unlike);
-    candidates.look_for(looks.iter().map(|tokens| (tokens.clone(), None)).collect(), all, plan);
+    candidates.look_for(looks.iter().map(|tokens| (tokens.clone(), None)).collect(), all, plan)?;
     timing_ms.search = milliseconds(start);
-    let places =
-        Places { plan, deadline: plan.time_budget_ms.map(|budget| start + Duration::from_millis(budget)) };
+    let places = Places { plan };
     let is_cut = AtomicBool::new(false);
     let mut expanded = 0;
-    if plan.expansions > 0 && plan.placed && !places.is_late() {
+    if plan.expansions > 0 && plan.placed && !patience.is_late() {
         let start = Instant::now();
         let more = places.expansions(&candidates);
         expanded = more.len();
         timing_ms.rerank = milliseconds(start);
         let start = Instant::now();
-        candidates.look_for(more, all, plan);
+        candidates.look_for(more, all, plan)?;
         timing_ms.search += milliseconds(start);
     }
     let start = Instant::now();
@@ -65,7 +68,7 @@ pub fn execute(
         true => {
             let proposed = places.proposed(&candidates, plan.proposed, looked_at);
             let found = proposed.par_iter().map(|proposed| {
-                if places.is_late() {
+                if patience.is_late() {
                     is_cut.store(true, Ordering::Relaxed);
                     return Vec::new();
                 }
@@ -75,6 +78,7 @@ pub fn execute(
         }
         false => candidates.best(looked_at).into_iter().map(whole).collect(),
     };
+    patience.go_on()?;
     let best = |places: &Vec<Found<'_>>| Some(places.first()?.hit.score);
     let null = Null::of(found.iter().filter_map(best).collect());
     let mut found: Vec<Found<'_>> = found.into_iter().flatten().collect();
@@ -90,11 +94,13 @@ pub fn execute(
         found = grouped(found, plan.top);
     }
     found.truncate(plan.top);
-    for Found { segment, image, hit, evidence, look } in &mut found {
+    for Found { segment, image, hit, .. } in &mut found {
         hit.metadata = segment.metadata()?.map(|table| table.row(image.index)).unwrap_or_default();
-        if plan.heat_maps {
+    }
+    if plan.heat_maps {
+        found.par_iter_mut().for_each(|Found { segment, image, evidence, look, .. }| {
             evidence.similarity = similarity_map(segment, image, &candidates.looks[*look].tokens);
-        }
+        });
     }
     let rank = |(at, item): (usize, Found<'_>)| (Hit { rank: at + 1, ..item.hit }, item.evidence);
     let (hits, evidence) = found.into_iter().enumerate().map(rank).unzip();

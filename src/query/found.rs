@@ -36,6 +36,8 @@ impl<'a> Found<'a> {
             rank: 0,
             image: String::new(),
             id: image.id(),
+            width: image.row.width_px,
+            height: image.row.height_px,
             metadata: Map::new(),
             bbox,
             score,

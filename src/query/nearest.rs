@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::search::{FoundRow, RowSearch};
-use super::{QueryError, RowsOf, Scope, SearchPath, Thoroughness, Wanted};
+use super::{Patience, QueryError, RowsOf, Scope, SearchPath, Thoroughness, Wanted};
 use crate::collection::Collection;
 use crate::core::Bbox;
 
@@ -91,8 +91,9 @@ impl<'a> VectorSearch<'a> {
         collection: &'a Collection,
         scope: &Scope,
         thoroughness: Thoroughness,
+        patience: &Patience,
     ) -> Result<Self, QueryError> {
-        Ok(Self(RowSearch::of(collection, scope, thoroughness)?))
+        Ok(Self(RowSearch::of(collection, scope, thoroughness, patience)?))
     }
 
     /// How each segment is searched.
@@ -104,7 +105,7 @@ impl<'a> VectorSearch<'a> {
     /// the calling thread's rayon pool.
     ///
     /// # Errors
-    /// Vectors of another length.
+    /// Vectors of another length, or that nobody waits any more.
     pub fn found(&self, vectors: &[f32], wanted: Wanted) -> Result<Vec<Vec<Nearest>>, QueryError> {
         match wanted {
             Wanted::Nearest(top) => self.nearest(vectors, top),
@@ -120,11 +121,14 @@ impl<'a> VectorSearch<'a> {
     /// Runs on the calling thread's rayon pool.
     ///
     /// # Errors
-    /// Vectors of another length.
+    /// Vectors of another length, or that nobody waits any more.
     pub fn nearest(&self, vectors: &[f32], k: usize) -> Result<Vec<Vec<Nearest>>, QueryError> {
         let dim = self.require_dim(vectors)?;
-        let batches = vectors.chunks(BATCH_QUERIES * dim);
-        Ok(batches.flat_map(|batch| self.named(self.0.nearest(batch, k))).collect())
+        let mut all = Vec::with_capacity(vectors.len() / dim);
+        for batch in vectors.chunks(BATCH_QUERIES * dim) {
+            all.extend(self.named(self.0.nearest(batch, k)?));
+        }
+        Ok(all)
     }
 
     /// All that are at least so similar to each of `vectors`, which [`comparable`] made: best first, of equal ones the lower

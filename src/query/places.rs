@@ -1,8 +1,6 @@
 //! Where an image shows the object: places that its matches propose, looked at by every look, and those that are found with
 //! confidence as further looks.
 
-use std::time::Instant;
-
 use rayon::prelude::*;
 
 use super::candidates::{Candidate, Candidates, Look};
@@ -26,8 +24,6 @@ const FIRST_LOOKED_AT: usize = 4;
 /// How places are found.
 pub(super) struct Places<'p> {
     pub plan: &'p Plan,
-    /// When no further image is looked at.
-    pub deadline: Option<Instant>,
 }
 
 /// An image with the places that its matches vote for, by the looks that found most in it.
@@ -60,10 +56,6 @@ impl Placed<'_> {
 }
 
 impl Places<'_> {
-    pub fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() > deadline)
-    }
-
     /// The best `kept` of the `asked` images that most was found in.
     pub fn proposed<'s, 'a>(
         &self,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{QueryError, Scope};
+use super::{Patience, QueryError, Scope};
 use crate::collection::{Collection, Placed};
 use crate::core::Grid;
 use crate::index::{DEFAULT_EF, ExactIndex, HnswIndex, Neighbour, RowSet};
@@ -54,6 +54,7 @@ pub(super) struct RowSearch<'a> {
     /// Every image with patches that has a name in scope, in order of segments and rows.
     pub images: Vec<StoredImage<'a>>,
     segments: Vec<SearchedRows<'a>>,
+    patience: Patience,
 }
 
 /// An image with patches.
@@ -124,6 +125,7 @@ impl<'a> RowSearch<'a> {
         collection: &'a Collection,
         scope: &Scope,
         thoroughness: Thoroughness,
+        patience: &Patience,
     ) -> Result<Self, QueryError> {
         let mut shown: Vec<BTreeMap<u32, Vec<Placed<'a>>>> =
             vec![BTreeMap::new(); collection.segments().len()];
@@ -142,7 +144,7 @@ impl<'a> RowSearch<'a> {
             };
         let segments = collection.segments().iter().zip(&collection.manifest().segments);
         let segments = shown.into_iter().zip(segments).map(searched).collect();
-        Ok(Self { collection, images, segments })
+        Ok(Self { collection, images, segments, patience: patience.clone() })
     }
 
     /// How each segment is searched.
@@ -151,14 +153,25 @@ impl<'a> RowSearch<'a> {
     }
 
     /// The `k` rows nearest to each of `queries`: best first, of equal ones the lower row first.
-    pub fn nearest(&self, queries: &[f32], k: usize) -> Vec<Vec<FoundRow<'_>>> {
+    ///
+    /// # Errors
+    /// That nobody waits any more.
+    pub fn nearest(&self, queries: &[f32], k: usize) -> Result<Vec<Vec<FoundRow<'_>>>, QueryError> {
         let dim = self.collection.manifest().dim as usize;
         let mut found = self.joined(queries.len() / dim, |exact, searched| match &searched.graph {
-            Some(walk) => queries.par_chunks_exact(dim).map(|query| walk.search(query, k)).collect(),
+            _ if self.patience.is_given_up() => Vec::new(),
+            Some(walk) => {
+                let walk = |query| match self.patience.is_given_up() {
+                    true => Vec::new(),
+                    false => walk.search(query, k),
+                };
+                queries.par_chunks_exact(dim).map(walk).collect()
+            }
             None => exact.search_rows(queries, &searched.runs, k),
         });
+        self.patience.go_on()?;
         found.iter_mut().for_each(|found| found.truncate(k));
-        found
+        Ok(found)
     }
 
     /// All that are at least so similar to each of `queries`, in the same order. Every row in scope is looked at.

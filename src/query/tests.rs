@@ -145,7 +145,7 @@ fn collection(segments: &[&[Shown<'_>]]) -> Collection {
 }
 
 fn ask(collection: &Collection, scope: &Scope, shows: f32, plan: &Plan) -> Answer {
-    execute(collection, scope, &subject(shows), plan).unwrap()
+    execute(collection, scope, &subject(shows), plan, &Patience::default()).unwrap()
 }
 
 fn images(answer: &Answer) -> Vec<&str> {
@@ -234,7 +234,7 @@ fn what_is_not_meant_is_not_found() {
     let scope = Scope::all(&collection);
     let asked = |unlike: Vec<f32>| {
         let subject = Subject { unlike, ..subject(7.25) };
-        let answer = execute(&collection, &scope, &subject, &Plan::default()).unwrap();
+        let answer = execute(&collection, &scope, &subject, &Plan::default(), &Patience::default()).unwrap();
         let score =
             |name: &str| answer.hits.iter().find(|hit| hit.image == name).map_or(0.0, |hit| hit.score);
         [score("this"), score("that")]
@@ -257,7 +257,9 @@ fn a_turned_thing_is_found_with_the_matches_in_the_frame_of_the_query() {
         QueryTokens::select(marked, view, &grid(), &vectors(shows), DIM, 256)
     });
     let subject = Subject { image: "q".to_owned(), looks: looks.to_vec(), unlike: Vec::new() };
-    let answer = execute(&collection, &Scope::all(&collection), &subject, &Plan::default()).unwrap();
+    let answer =
+        execute(&collection, &Scope::all(&collection), &subject, &Plan::default(), &Patience::default())
+            .unwrap();
     assert_eq!(images(&answer)[..2], ["f", "h"]);
     assert_eq!((answer.query.bbox, answer.query.boxes.len()), (grid().area, 0));
     let matches = &answer.hits[0].matches;
@@ -274,7 +276,7 @@ fn an_image_of_the_collection_is_asked_by_its_path_or_id_and_finds_its_like() {
         Subject::stored(&collection, &image, boxes, unlike, &Plan::default())
     };
     let by_path = stored("f", &[], &[]).unwrap();
-    let answer = execute(&collection, &scope, &by_path, &Plan::default()).unwrap();
+    let answer = execute(&collection, &scope, &by_path, &Plan::default(), &Patience::default()).unwrap();
     assert_eq!(images(&answer)[..2], ["f", "h"]);
     assert!(answer.hits[1].score > 0.99 && answer.query.image == "f");
     let by_id = stored(&answer.hits[0].id, &[], &[]).unwrap();
@@ -316,6 +318,15 @@ fn a_time_budget_that_is_over_gives_what_there_is_and_says_so() {
     assert!(cut.is_cut && cut.hits.is_empty());
     let whole = ask(&collection, &scope, 1.0, &Plan { time_budget_ms: Some(60_000), ..Plan::default() });
     assert!(!whole.is_cut && !whole.hits.is_empty());
+}
+
+#[test]
+fn what_nobody_waits_for_has_no_answer() {
+    let collection = collection(&[&FIRST, &SECOND]);
+    let patience = Patience::default();
+    patience.give_up();
+    let answer = execute(&collection, &Scope::all(&collection), &subject(1.0), &Plan::default(), &patience);
+    assert!(matches!(answer, Err(QueryError::GivenUp)), "{answer:?}");
 }
 
 #[test]

@@ -254,6 +254,8 @@ mod tests {
                 rank: 1,
                 image: image.to_owned(),
                 id: "0".repeat(16),
+                width: 8,
+                height: 8,
                 metadata: serde_json::Map::new(),
                 bbox,
                 score: 0.5,

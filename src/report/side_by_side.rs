@@ -127,6 +127,8 @@ mod tests {
             rank: 1,
             image: image.to_owned(),
             id: String::new(),
+            width: 8,
+            height: 8,
             metadata: serde_json::Map::new(),
             bbox: Bbox::new(20.0, 20.0, 40.0, 20.0),
             score: 0.5,

@@ -25,6 +25,8 @@ pub(super) struct CollectionFacts {
     patches: u64,
     /// Number of the commit.
     commit: u64,
+    /// Columns that conditions may name.
+    columns: Vec<String>,
     /// The model that made it; none where vectors were imported: those are asked by vectors only.
     model: Option<ModelFacts>,
     /// The linear map between the model's tokens and stored vectors.
@@ -69,10 +71,11 @@ pub(super) struct Reloaded {
 }
 
 impl CollectionFacts {
-    fn of(commit: &Commit) -> Self {
+    fn of(commit: &Commit) -> Result<Self, Problem> {
         let manifest = commit.manifest();
         let model = &manifest.model;
-        Self {
+        Ok(Self {
+            columns: commit.collection.columns()?.into_iter().map(str::to_owned).collect(),
             name: commit.name.to_string(),
             images: commit.image_count(),
             patches: commit.patches,
@@ -88,7 +91,7 @@ impl CollectionFacts {
             dim: manifest.dim,
             metric: manifest.metric.clone(),
             mapped_bytes: commit.mapped_bytes,
-        }
+        })
     }
 }
 
@@ -98,8 +101,8 @@ impl CollectionFacts {
     Problems
 ))]
 pub(super) async fn list(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
-    let collections = service.catalogue.all().map(|commit| CollectionFacts::of(&commit)).collect();
-    json(&CollectionList { collections })
+    let collections = service.catalogue.all().map(|commit| CollectionFacts::of(&commit));
+    json(&CollectionList { collections: collections.collect::<Result<_, _>>()? })
 }
 
 /// Opens the last commit of a collection now.
@@ -116,7 +119,7 @@ pub(super) async fn reload(
     let Path(name) = name?;
     let of_all = service.clone();
     let (commit, changed) = off_thread(move || renewed(&of_all, &name)).await?;
-    json(&Reloaded { changed, collection: CollectionFacts::of(&commit) })
+    json(&Reloaded { changed, collection: CollectionFacts::of(&commit)? })
 }
 
 /// Opens the last commit, and writes down what came of it.

@@ -3,8 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::catalogue::Commit;
 use crate::core::{Bbox, Hit};
-use crate::query::Nearest;
+use crate::query::{Evidence, Nearest};
 
 /// Long side of thumbnails and crops where nobody says how large, in pixels.
 pub(super) const DEFAULT_PX: u32 = 320;
@@ -60,17 +61,51 @@ impl HitLinks {
     }
 }
 
+/// How similar each patch of an image is to what is looked for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HeatMap {
+    /// The part of the image that the patches divide evenly, in pixels.
+    #[serde(rename = "box")]
+    bbox: Bbox,
+    /// Patches from top to bottom.
+    rows: u32,
+    /// Patches from left to right.
+    columns: u32,
+    /// Best similarity with any token, row by row, in thousandths.
+    similarity: Vec<i16>,
+}
+
+impl HeatMap {
+    fn of(evidence: &Evidence) -> Option<Self> {
+        let Evidence { grid, similarity, .. } = evidence;
+        let thousandths = |similarity: &f32| (similarity * 1000.0).round() as i16;
+        let similarity: Vec<i16> = similarity.iter().map(thousandths).collect();
+        let is_whole = !similarity.is_empty();
+        is_whole.then_some(Self { bbox: grid.area, rows: grid.rows, columns: grid.cols, similarity })
+    }
+}
+
 /// A hit with its links.
 #[derive(Serialize, ToSchema)]
 pub(super) struct LinkedHit {
     #[serde(flatten)]
     hit: Hit,
+    /// The image's number in a COCO export of the same commit.
+    number: usize,
+    /// Where `heat_maps` asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heat_map: Option<HeatMap>,
     links: HitLinks,
 }
 
 impl LinkedHit {
-    pub fn of(collection: &str, hit: Hit) -> Self {
-        Self { links: HitLinks::of(collection, &hit.id, &hit.bbox), hit }
+    pub fn of(commit: &Commit, hit: Hit, evidence: &Evidence) -> Self {
+        Self {
+            number: commit.place_behind(&evidence.path),
+            heat_map: HeatMap::of(evidence),
+            links: HitLinks::of(&commit.name, &hit.id, &hit.bbox),
+            hit,
+        }
     }
 }
 

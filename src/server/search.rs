@@ -160,8 +160,11 @@ async fn answered(
 ) -> Result<String, Problem> {
     let commit = service.catalogue.named(search.collection.as_deref())?;
     let (metrics, limits) = (service.metrics.clone(), service.options.limits);
-    let around = Surroundings { commit, metrics, limits, deadline };
-    service.workers.run(place, deadline, move |worker| search.answer(worker, &around)).await
+    let around = Surroundings { commit, metrics, limits };
+    service
+        .workers
+        .run(place, deadline, move |worker, patience| search.answer(worker, &around, patience))
+        .await
 }
 
 /// What a body is.

@@ -15,7 +15,7 @@ use crate::collection::{Filter, require_model};
 use crate::engine::{Question, searched};
 use crate::picture::{self, Limits, Picture};
 use crate::query::{
-    Answer, NearestAnswer, Plan, Scope, Subject, VectorSearch, comparable, execute, stored_image,
+    Answer, NearestAnswer, Patience, Plan, Scope, Subject, VectorSearch, comparable, execute, stored_image,
 };
 
 /// What a search needs besides the worker.
@@ -23,12 +23,16 @@ pub(super) struct Surroundings {
     pub commit: Arc<Commit>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
-    pub deadline: Instant,
 }
 
 impl Search {
     /// The answer, as JSON.
-    pub fn answer(self, worker: &mut Worker, around: &Surroundings) -> Result<String, Problem> {
+    pub fn answer(
+        self,
+        worker: &mut Worker,
+        around: &Surroundings,
+        patience: &Patience,
+    ) -> Result<String, Problem> {
         match self.asked {
             Asked::Picture { image, name, mask, marked, plan } => {
                 let start = Instant::now();
@@ -45,15 +49,15 @@ impl Search {
                     scope: None,
                 };
                 let gallery = around.commit.gallery.as_ref().ok_or_else(|| imported(&around.commit))?;
-                let hurried = around.hurried(&plan)?;
-                let answer = worker.ask(gallery, |engine| engine.query(&picture, &question, &hurried))??;
-                around.told(answer, plan, start, decode_ms)
+                let answer =
+                    worker.ask(gallery, |engine| engine.query(&picture, &question, &plan, patience))??;
+                around.told(answer, start, decode_ms)
             }
             Asked::Indexed { image, marked, plan } => {
                 let start = Instant::now();
-                let hurried = around.hurried(&plan)?;
-                let answer = worker.pool().install(|| indexed(&around.commit, &image, &marked, &hurried))?;
-                around.told(answer, plan, start, 0.0)
+                let answer =
+                    worker.pool().install(|| indexed(&around.commit, &image, &marked, &plan, patience))?;
+                around.told(answer, start, 0.0)
             }
             Asked::Vectors { rows, dim, wanted, thoroughness, choice } => {
                 let start = Instant::now();
@@ -66,7 +70,7 @@ impl Search {
                 let name = &around.commit.name;
                 let text = worker.pool().install(|| {
                     let vectors = comparable(collection, &rows, dim, choice.rows)?;
-                    let search = VectorSearch::of(collection, &scope, thoroughness)?;
+                    let search = VectorSearch::of(collection, &scope, thoroughness, patience)?;
                     let mut results = search.found(&vectors, wanted)?;
                     search.tell(results.iter_mut().flatten())?;
                     let (queries, dim) = (rows.len() / dim, manifest.dim);
@@ -82,43 +86,32 @@ impl Search {
 }
 
 impl Surroundings {
-    /// The plan with what is left of the request's time as its budget: nobody reads what comes later.
-    fn hurried(&self, plan: &Plan) -> Result<Plan, Problem> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Problem::new(
-                Cause::Late,
-                "the time of the request was over before its search began",
-            ));
-        }
-        let left_ms = (left.as_millis() as u64).max(1);
-        let budget_ms = plan.time_budget_ms.map_or(left_ms, |asked| asked.min(left_ms));
-        Ok(Plan { time_budget_ms: Some(budget_ms), ..plan.clone() })
-    }
-
-    /// The answer to what was asked by `plan`, as JSON.
-    fn told(
-        &self,
-        mut answer: Answer,
-        plan: Plan,
-        start: Instant,
-        decode_ms: f64,
-    ) -> Result<String, Problem> {
-        answer.plan = plan;
+    /// The answer as JSON.
+    fn told(&self, mut answer: Answer, start: Instant, decode_ms: f64) -> Result<String, Problem> {
         answer.timing_ms.decode = decode_ms;
         answer.timing_ms.total = milliseconds(start);
         self.metrics.stages(&answer.timing_ms);
-        let name = &self.commit.name;
-        Ok(text(&answer.map_hits(|hit| LinkedHit::of(name, hit))))
+        let mut evidence = std::mem::take(&mut answer.evidence).into_iter();
+        let linked = |hit| {
+            let evidence = evidence.next().expect("invariant: there is evidence for each hit");
+            LinkedHit::of(&self.commit, hit, &evidence)
+        };
+        Ok(text(&answer.map_hits(linked)))
     }
 }
 
-fn indexed(commit: &Commit, image: &str, marked: &Marked, plan: &Plan) -> Result<Answer, Problem> {
+fn indexed(
+    commit: &Commit,
+    image: &str,
+    marked: &Marked,
+    plan: &Plan,
+    patience: &Patience,
+) -> Result<Answer, Problem> {
     let collection = &commit.collection;
     require_model(collection.path(), collection.manifest())?;
     let placed = stored_image(collection, image)?;
     let subject = Subject::stored(collection, &placed, &marked.boxes, &marked.unlike, plan)?;
-    Ok(execute(collection, &searched(collection, None, plan)?, &subject, plan)?)
+    Ok(execute(collection, &searched(collection, None, plan)?, &subject, plan, patience)?)
 }
 
 /// Why a collection without a model cannot be asked by pictures.

@@ -20,6 +20,7 @@ use super::problem::{Cause, Problem};
 use super::{ServeError, ServeOptions};
 use crate::engine::{Engine, EngineError, Gallery};
 use crate::model::{Model, Session};
+use crate::query::Patience;
 
 /// A search on its way to a worker.
 type Work = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -79,12 +80,21 @@ impl Worker {
     }
 }
 
-/// Takes a search out of the queue when its request is given up.
-struct Awaited(Slot);
+/// Takes a search out of the queue when its request is given up; one that runs ends soon.
+struct Awaited {
+    slot: Slot,
+    patience: Patience,
+    metrics: Arc<Metrics>,
+    is_settled: bool,
+}
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        drop(taken(&self.0));
+        self.patience.give_up();
+        drop(taken(&self.slot));
+        if !self.is_settled {
+            self.metrics.rejected("gone");
+        }
     }
 }
 
@@ -148,34 +158,41 @@ impl Workers {
     }
 
     /// Runs a search on the next free worker. The future ends at `deadline` at the latest; a search that was not begun by then, or
-    /// when the future is dropped, is never begun.
+    /// when the future is dropped, is never begun, and one that runs is told that nobody waits.
     pub async fn run<T: Send + 'static>(
         &self,
         place: Place,
         deadline: Instant,
-        search: impl FnOnce(&mut Worker) -> Result<T, Problem> + Send + 'static,
+        search: impl FnOnce(&mut Worker, &Patience) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
+        let patience = Patience::until(deadline);
+        let waited = patience.clone();
         let (metrics, mean_us, asked) = (self.metrics.clone(), self.mean_us.clone(), Instant::now());
         let work = move |worker: &mut Worker| {
             let begun = Instant::now();
             metrics.stage("queue", begun - asked);
             metrics.running.inc();
             // A session that panics is not put back.
-            let answer = catch_unwind(AssertUnwindSafe(|| search(worker))).unwrap_or_else(|panic| {
+            let answer = catch_unwind(AssertUnwindSafe(|| search(worker, &waited))).unwrap_or_else(|panic| {
                 Err(Problem::new(Cause::Internal, format!("a search panicked: {}", panic_text(&*panic))))
             });
             metrics.running.dec();
-            smooth(&mean_us, begun.elapsed());
+            if !waited.is_given_up() {
+                smooth(&mean_us, begun.elapsed());
+            }
             drop(place);
             // Nobody may wait any more.
             let _ = reply.send(answer);
         };
         let slot: Slot = Arc::new(Mutex::new(Some(Box::new(work))));
-        let _awaited = Awaited(slot.clone());
+        let metrics = self.metrics.clone();
+        let mut awaited = Awaited { slot: slot.clone(), patience, metrics, is_settled: false };
         let ended = || Problem::new(Cause::Internal, "no worker is left");
         self.queue.send(slot).map_err(|_| ended())?;
-        match tokio::time::timeout_at(deadline.into(), answer).await {
+        let answer = tokio::time::timeout_at(deadline.into(), answer).await;
+        awaited.is_settled = true;
+        match answer {
             Ok(answer) => answer.unwrap_or_else(|_| Err(ended())),
             Err(_) => {
                 self.metrics.rejected("late");

@@ -22,7 +22,22 @@ fn collections_are_listed_and_asked_by_their_names() {
     assert_eq!(names, ["photos", "small"]);
     assert_eq!(
         keys(&list["collections"][1]),
-        ["commit", "dim", "images", "mapped_bytes", "metric", "model", "name", "patches", "preparation"]
+        [
+            "columns",
+            "commit",
+            "dim",
+            "images",
+            "mapped_bytes",
+            "metric",
+            "model",
+            "name",
+            "patches",
+            "preparation"
+        ]
+    );
+    assert_eq!(
+        list["collections"][0]["columns"],
+        json!(["bytes", "camera", "height", "image", "width", "year"])
     );
     let ask = |collection: Option<&str>| {
         let mut asked = json!({"image": "moon.png", "top": 1});

@@ -77,6 +77,22 @@ fn a_search_whose_client_went_away_is_not_begun() {
 }
 
 #[test]
+fn a_search_whose_client_goes_away_while_it_runs_ends_soon() {
+    let server = one_session(&[]);
+    let whole = Instant::now();
+    assert_eq!(server.form(&long()).status, 200);
+    let whole = whole.elapsed();
+    let first = begin(&server, &long());
+    server.until("it runs", |server| server.figure(RUNNING) == Some(1.0));
+    let left = Instant::now();
+    drop(first);
+    server.until("it has ended", |server| server.figure(RUNNING) == Some(0.0));
+    assert!(left.elapsed() < whole / 2, "{:?} of {whole:?}", left.elapsed());
+    assert_eq!(server.figure("patchdex_rejected_total{reason=\"gone\"} "), Some(1.0));
+    assert_eq!(server.form(&Form::of_photo("coffee.png")).status, 200);
+}
+
+#[test]
 fn an_answer_that_is_not_there_in_time_is_a_problem() {
     let server = one_session(&["--timeout-ms", "300"]);
     let start = Instant::now();

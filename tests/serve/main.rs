@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod api;
 mod changes;
 mod collections;
 mod images;

@@ -10,7 +10,7 @@ fn told(arguments: &[&str]) -> Value {
     Run::of(patchdex().arg("query").arg(collection()).args(arguments).arg("--json")).done().json()
 }
 
-/// The answer without its times, its links, and how the image was called.
+/// The answer without its times, what only the service says, and how the image was called.
 fn bare(mut answer: Value) -> Value {
     answer.as_object_mut().unwrap().remove("timing_ms").unwrap();
     if let Some(query) = answer.get_mut("query") {
@@ -21,7 +21,9 @@ fn bare(mut answer: Value) -> Value {
         None => answer["results"].as_array_mut().unwrap().iter_mut().collect(),
     };
     for hit in hits.into_iter().flat_map(|hits| hits.as_array_mut().unwrap()) {
-        hit.as_object_mut().unwrap().remove("links");
+        for name in ["links", "number"] {
+            hit.as_object_mut().unwrap().remove(name);
+        }
     }
     answer
 }
@@ -61,6 +63,40 @@ fn an_image_of_the_collection_is_asked_by_path_and_by_id() {
     ]);
     assert_eq!(bare(by_path), bare(same.clone()));
     assert_eq!(bare(by_id), bare(same));
+}
+
+#[test]
+fn a_hit_says_how_large_its_image_is_its_number_in_an_export_and_how_alike_its_patches_are() {
+    let workspace = Workspace::new();
+    Run::of(patchdex().arg("export").arg(collection()).arg(workspace.at("all.coco.json"))).done();
+    let coco = std::fs::read_to_string(workspace.at("all.coco.json")).unwrap();
+    let coco: Value = serde_json::from_str(&coco).unwrap();
+    let asked = json!({"image": "motorcycle_left.png", "boxes": [[300, 190, 170, 150]], "heat_maps": true});
+    let answer = search(&asked).ok();
+    for hit in answer["hits"].as_array().unwrap() {
+        let images = coco["images"].as_array().unwrap();
+        let image = images.iter().find(|image| image["file_name"] == hit["image"]).unwrap();
+        assert_eq!(
+            [&hit["number"], &hit["width"], &hit["height"]],
+            ["id", "width", "height"].map(|name| &image[name])
+        );
+    }
+    let best = &answer["hits"][0];
+    let map = &best["heat_map"];
+    let sides = [&map["box"][2], &map["box"][3], &best["width"], &best["height"]].map(Value::as_f64);
+    assert_eq!(sides[..2], sides[2..]);
+    let (rows, columns) = (map["rows"].as_u64().unwrap() as usize, map["columns"].as_u64().unwrap() as usize);
+    let similarity: Vec<i64> =
+        map["similarity"].as_array().unwrap().iter().map(|one| one.as_i64().unwrap()).collect();
+    assert_eq!(similarity.len(), rows * columns);
+    // The box itself was asked for: patches in its middle are what is looked for, those in the corner are not.
+    let at = |x: f64, y: f64| {
+        let share = |part: f64, name: &str| part / best[name].as_f64().unwrap();
+        let (row, column) = (share(y, "height") * rows as f64, share(x, "width") * columns as f64);
+        similarity[row as usize * columns + column as usize]
+    };
+    assert!(at(385.0, 265.0) > 990 && at(4.0, 4.0) < 700, "{} {}", at(385.0, 265.0), at(4.0, 4.0));
+    assert!(search(&json!({"image": "motorcycle_left.png"})).ok()["hits"][0]["heat_map"].is_null());
 }
 
 #[test]

@@ -46,7 +46,7 @@ export class Gallery extends EventTarget {
       if (asked !== this.#asked) return null;
       this.#next = page.next;
       this.list.append(...page.images.map((image) => this.#entry(asked.collection, image)));
-      return { total: page.total, columns: new Set(page.images.flatMap((image) => Object.keys(image.metadata))) };
+      return { total: page.total };
     } finally {
       if (asked === this.#asked) this.#isBusy = false;
     }

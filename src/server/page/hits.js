@@ -85,21 +85,13 @@ export class Hits extends EventTarget {
     return card;
   }
 
-  /** Hits do not say how large their image is; the boxes need it. */
-  async #picture(collection, hit, frame, card) {
-    let facts;
-    try {
-      facts = await this.service.image(collection, hit.id);
-    } catch {
-      return frame.append(make("span", { class: "stage missing" }));
-    }
-    const stage = new Stage(facts);
+  #picture(collection, hit, frame, card) {
+    const stage = new Stage(hit);
     stage.drawBoxes([{ at: hit.box, kind: "hit" }]);
     this.service.show(stage.image, this.service.thumbnail(collection, hit.id, 480));
     frame.append(stage.element);
     const point = (detail) => this.dispatchEvent(new CustomEvent("point", { detail }));
     for (const start of ["pointerenter", "focusin"]) card.addEventListener(start, () => point({ hit, stage }));
     for (const end of ["pointerleave", "focusout"]) card.addEventListener(end, () => point(null));
-    if (card.matches(":hover, :focus-within")) point({ hit, stage });
   }
 }

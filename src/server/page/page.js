@@ -19,7 +19,6 @@ const gallery = new Gallery(the("images"), service);
 const hits = new Hits(the("hits"), service);
 const viewer = new Viewer(the("viewer"), service);
 const uploads = new Uploads(the("pick"), the("file"));
-const columns = new Set();
 const options = the("options").querySelectorAll("input");
 
 let collections = [];
@@ -50,11 +49,6 @@ function tellNothing() {
   the("problem").replaceChildren();
 }
 
-function know(names) {
-  for (const name of names) columns.add(name);
-  the("columns").textContent = `Columns: ${[...columns, "image", "width", "height", "bytes"].join(", ")}`;
-}
-
 // From a query to what is seen.
 
 const factsOf = (collection) => collections.find((one) => one.name === collection);
@@ -65,7 +59,6 @@ function apply(next, how = "push") {
   query = next;
   const address = written(query);
   if (how !== "none" && address !== location.hash) history[`${how}State`](null, "", address);
-  if (query.collection !== before.collection) columns.clear();
   the("collection").value = query.collection;
   the("where").value = query.where;
   for (const input of options) {
@@ -79,6 +72,7 @@ function apply(next, how = "push") {
   the("whole").hidden = query.boxes.length > 0;
   the("whole").setAttribute("aria-pressed", String(query.whole));
   the("facts").textContent = count(factsOf(query.collection).images, "image");
+  the("columns").textContent = `Columns: ${factsOf(query.collection).columns.join(", ")}`;
   document.title = query.picture ? `${query.picture.path} – patchdex` : "patchdex";
   if (query.isAsked) return search(how === "none" ? 0 : SETTLED);
   stop();
@@ -134,7 +128,6 @@ async function browse() {
     const page = await gallery.show(query.collection, query.where);
     if (!page) return;
     say(query.where ? `${count(page.total, "image")} of that kind` : "");
-    know(page.columns);
     await gallery.more();
   } catch (problem) {
     tell(problem);
@@ -173,7 +166,6 @@ async function ask() {
     const before = answered;
     answered = asked;
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    know(answer.hits.flatMap((hit) => Object.keys(hit.metadata ?? {})));
     hits.show(asked.collection, answer.hits, before && written(before) === written(asked.with({ top: before.top })));
     the("hits").hidden = the("sharing").hidden = false;
     const what = answer.hits.length ? count(answer.hits.length, "hit") : "Nothing found";
@@ -200,8 +192,8 @@ function point(detail) {
   const show = { rectangles: the("matches").checked, heat: the("heat").checked };
   point.last?.stage.drawMatches(null);
   point.last = detail;
-  detail?.stage.drawMatches(detail.hit.matches, "patch_box", show);
-  editor?.stage.drawMatches(detail?.hit.matches, "query_box", show);
+  detail?.stage.drawMatches(detail.hit, "patch_box", show);
+  editor?.stage.drawMatches(detail?.hit, "query_box", show);
 }
 
 // Pictures.
@@ -250,7 +242,7 @@ function link() {
 const COPIES = {
   link: ["the link", link],
   curl: ["the command", () => query.curl(location.origin, service.hasToken)],
-  json: ["the answer", () => JSON.stringify(answer, null, 1)],
+  json: ["the answer", () => JSON.stringify(answer, (name, value) => (name === "heat_map" ? undefined : value), 1)],
   coco: ["the hits as COCO results", () => JSON.stringify(coco(answer), null, 1)],
 };
 

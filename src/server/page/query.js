@@ -64,24 +64,25 @@ export class Query {
     };
   }
 
-  get #json() {
-    return JSON.stringify({ image: this.picture.id, ...this.#fields, ...this.options });
+  #json(options) {
+    return JSON.stringify({ image: this.picture.id, ...this.#fields, ...options });
   }
 
-  get #form() {
+  #form(options) {
     const { collection, ...boxes } = this.#fields;
-    const texts = Object.entries({ ...boxes, options: this.options });
+    const texts = Object.entries({ ...boxes, options });
     return [["collection", collection], ...texts.map(([name, value]) => [name, JSON.stringify(value)])];
   }
 
   /** What `fetch` takes; `file` is the picture where it has to be sent. */
   request(file) {
+    const options = { ...this.options, heat_maps: true };
     if (this.isIndexed) {
-      return { method: "POST", headers: { "content-type": "application/json" }, body: this.#json };
+      return { method: "POST", headers: { "content-type": "application/json" }, body: this.#json(options) };
     }
     const body = new FormData();
     body.append("image", file, this.picture.path.split("/").pop());
-    for (const [name, value] of this.#form) body.append(name, value);
+    for (const [name, value] of this.#form(options)) body.append(name, value);
     return { method: "POST", body };
   }
 
@@ -90,20 +91,20 @@ export class Query {
     const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
     const parts = ["curl -s"];
     if (hasToken) parts.push('-H "Authorization: Bearer $PATCHDEX_TOKEN"');
-    if (this.isIndexed) parts.push("-H 'content-type: application/json'", `--data-raw ${quoted(this.#json)}`);
+    if (this.isIndexed) parts.push("-H 'content-type: application/json'", `--data-raw ${quoted(this.#json(this.options))}`);
     else {
       const named = this.picture.path.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
       parts.push(`-F ${quoted(`image=@"${named}"`)}`);
-      for (const [name, value] of this.#form) parts.push(`--form-string ${quoted(`${name}=${value}`)}`);
+      for (const [name, value] of this.#form(this.options)) parts.push(`--form-string ${quoted(`${name}=${value}`)}`);
     }
     return [...parts, quoted(`${origin}/v1/search`)].join(" \\\n  ");
   }
 }
 
-/** Hits as COCO has results; ids of images are those of the collection. */
+/** Hits as COCO has results; images by their numbers in a COCO export of the collection. */
 export function coco(answer) {
   return answer.hits.map((hit) => ({
-    image_id: hit.id,
+    image_id: hit.number,
     file_name: hit.image,
     category_id: 1,
     bbox: hit.box,

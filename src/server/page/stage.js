@@ -38,9 +38,9 @@ export class Stage {
     this.boxes.replaceChildren(...boxes.flatMap(({ at, kind }) => [rectangle(at, "under"), rectangle(at, kind)]));
   }
 
-  /** Draws one side of matches; none: takes them away. Colours say which patch of the other side belongs to which. */
-  drawMatches(matches, side, { rectangles = true, heat = true } = {}) {
-    const shown = matches ?? [];
+  /** Draws one side of a hit's matches; none: takes them away. Colours say which patch of the other side belongs to which. */
+  drawMatches(hit, side, { rectangles = true, heat = true } = {}) {
+    const shown = hit?.matches ?? [];
     this.matches.replaceChildren(
       ...(rectangles ? shown : []).flatMap((match) => {
         const top = rectangle(match[side], "match");
@@ -50,11 +50,30 @@ export class Stage {
     );
     this.element.classList.toggle("pointed", shown.length > 0);
     this.heat.hidden = !heat || !shown.length;
-    if (!this.heat.hidden) this.#drawHeat(shown, side);
+    if (this.heat.hidden) return;
+    if (side === "patch_box" && hit.heat_map) this.#drawMap(hit.heat_map);
+    else this.#drawWarmth(shown, side);
+  }
+
+  /** A pixel a patch: from the median to the best of the image. */
+  #drawMap({ box: [x, y, width, height], rows, columns, similarity }) {
+    const sorted = similarity.toSorted((a, b) => a - b);
+    const [low, high] = [sorted[sorted.length >> 1], sorted.at(-1)];
+    const pixels = new ImageData(columns, rows);
+    similarity.forEach((value, at) => pixels.data.set(coloured(Math.max(0, value - low) / Math.max(1, high - low)), 4 * at));
+    Object.assign(this.heat, { width: columns, height: rows });
+    this.heat.getContext("2d").putImageData(pixels, 0, 0);
+    const share = (part, whole) => `${(100 * part) / whole}%`;
+    Object.assign(this.heat.style, {
+      left: share(x, this.width),
+      top: share(y, this.height),
+      width: share(width, this.width),
+      height: share(height, this.height),
+    });
   }
 
   /** Each match warms its patch and what lies close to it, by its similarity. Neighbours add up, but never beyond one. */
-  #drawHeat(matches, side) {
+  #drawWarmth(matches, side) {
     const scale = CELLS / Math.max(this.width, this.height);
     const [width, height] = [this.width, this.height].map((px) => Math.ceil(px * scale));
     const best = Math.max(...matches.map((match) => match.similarity), 1e-6);
@@ -71,14 +90,19 @@ export class Stage {
         const far = Math.hypot((at % width) + 0.5 - x, Math.floor(at / width) + 0.5 - y) / radius;
         if (far < 2) cold *= 1 - warmth * Math.exp(-1.4 * far * far);
       }
-      const place = (1 - cold) * (COLOURS.length - 1);
-      const below = Math.min(Math.floor(place), COLOURS.length - 2);
-      const colour = COLOURS[below].map((from, channel) => from + (COLOURS[below + 1][channel] - from) * (place - below));
-      pixels.data.set([...colour, 90 + 75 * (1 - cold)], 4 * at);
+      pixels.data.set(coloured(1 - cold), 4 * at);
     }
     Object.assign(this.heat, { width, height });
     this.heat.getContext("2d").putImageData(pixels, 0, 0);
   }
+}
+
+/** The colour of a warmth from 0 to 1, the colder the more transparent. */
+function coloured(warmth) {
+  const place = warmth * (COLOURS.length - 1);
+  const below = Math.min(Math.floor(place), COLOURS.length - 2);
+  const colour = COLOURS[below].map((from, channel) => from + (COLOURS[below + 1][channel] - from) * (place - below));
+  return [...colour, 90 + 75 * warmth];
 }
 
 function rectangle([x, y, width, height], kind) {

@@ -94,7 +94,7 @@ export class Viewer extends EventTarget {
     const boxes = others.map((one) => ({ at: one.box, kind: "other" }));
     this.#stage?.drawBoxes([...boxes, { at: this.#hit.box, kind: "hit" }]);
     const show = { rectangles: this.matches.checked, heat: this.heat.checked };
-    this.#stage?.drawMatches(this.#hit.matches, "patch_box", show);
+    this.#stage?.drawMatches(this.#hit, "patch_box", show);
   }
 
   #search() {
