@@ -40,14 +40,14 @@ negative_data_rejection.enabled = false
 
 @contextlib.contextmanager
 def served(binary, collection, *options):
-    """The address of a server of a collection, which ends with the block."""
+    """Address and process id of a server of a collection, which ends with the block."""
     command = [binary, "serve", f"photos={collection}", "--listen", "127.0.0.1:0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             line = server.stdout.readline()
             if not line.startswith("listening on "):
                 raise setup.Failure(f"{' '.join(map(str, command))} does not serve; run it by hand to see why")
-            yield line.removeprefix("listening on ").strip()
+            yield line.removeprefix("listening on ").strip(), server.pid
         finally:
             server.terminate()
 
@@ -72,7 +72,7 @@ def main():
         setup.say("ready", "Schemathesis")
         return 0
     options = ["--writable"] if arguments.writable else []
-    with tempfile.TemporaryDirectory() as folder, served(arguments.binary, arguments.collection, *options) as address:
+    with tempfile.TemporaryDirectory() as folder, served(arguments.binary, arguments.collection, *options) as (address, _):
         settings = Path(folder) / "schemathesis.toml"
         with urllib.request.urlopen(f"{address}/v1/images?limit=3") as reply:
             ids = [image["id"] for image in json.load(reply)["images"]]

@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         // Only the metadata is new.
         sources.root = root.into();
     }
-    let wanted = bound_model_options(&binding, arguments.runtime.onnxruntime.clone());
+    let wanted = bound_model_options(&binding, arguments.runtime.options());
     let model = Model::open(&bound_model_dir(&binding, arguments.model.as_deref()), &wanted)?;
     let mut options = IndexOptions::new(path.clone(), arguments.runtime.threads());
     options.memory_bytes = arguments.memory;

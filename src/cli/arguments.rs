@@ -11,7 +11,9 @@ use crate::core::Kind;
 use crate::engine::EngineOptions;
 use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
 use crate::ingest::ViewChoice;
-use crate::model::{DEFAULT_MODEL, Model, ModelError, ModelOptions, model_dir};
+use crate::model::{
+    DEFAULT_MODEL, Device, JOINT, Model, ModelError, ModelOptions, RuntimeOptions, model_dir,
+};
 use crate::query::{CANDIDATES, EF, EXPAND, NEIGHBOURS, Plan, PlanChoice, TIME_BUDGET_MS, TOKENS};
 use crate::storage::Residency;
 
@@ -39,10 +41,28 @@ pub(crate) struct ModelArguments {
 
 /// The output of a graph that a layer's number means.
 pub(crate) fn parse_layer(text: &str) -> Result<String, String> {
-    match (text, text.parse::<u32>()) {
-        ("last", _) => Ok("last_hidden_state".to_owned()),
-        (_, Ok(number)) => Ok(format!("hidden_states.{number}")),
-        _ => Err("give the number of a block, or last".to_owned()),
+    let output =
+        |layer: &str| match (layer, layer.parse::<u32>()) {
+            ("last", _) => Ok("last_hidden_state".to_owned()),
+            (_, Ok(number)) => Ok(format!("hidden_states.{number}")),
+            _ => Err("give the number of a block, or last; several with + between them are read together"
+                .to_owned()),
+        };
+    let outputs: Vec<String> = text.split(JOINT).map(output).collect::<Result<_, _>>()?;
+    Ok(outputs.join(&JOINT.to_string()))
+}
+
+/// A device, or none where any will do. (Clap takes an `Option` for an argument that may be left out.)
+#[derive(Clone, Copy)]
+pub(crate) struct DeviceChoice(Option<Device>);
+
+fn parse_device(name: &str) -> Result<DeviceChoice, String> {
+    let known = || Device::ALL.map(Device::name).join(", ");
+    match name {
+        "auto" => Ok(DeviceChoice(None)),
+        _ => Device::named(name)
+            .map(|device| DeviceChoice(Some(device)))
+            .ok_or_else(|| format!("give auto, or one of {}", known())),
     }
 }
 
@@ -121,6 +141,10 @@ pub(crate) struct RuntimeArguments {
     /// ONNX Runtime library [default: ORT_DYLIB_PATH, beside the program, the cache, the system]
     #[arg(long, value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
+    /// Where the model runs: auto, cpu, cuda, tensorrt, coreml, directml or openvino, as far as the library has it; auto takes cuda or
+    /// directml where they work, else cpu
+    #[arg(long, env = "PATCHDEX_DEVICE", value_name = "NAME", default_value = "auto", value_parser = parse_device)]
+    pub device: DeviceChoice,
     /// Threads [default: all cores]
     #[arg(long, env = "PATCHDEX_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -133,7 +157,7 @@ impl ModelArguments {
             variant: self.variant.clone(),
             output: self.output.clone().or_else(|| self.layer.clone()),
             inputs: self.input.iter().cloned().collect(),
-            onnxruntime: self.runtime.onnxruntime.clone(),
+            runtime: self.runtime.options(),
         };
         Model::open(&model_dir(&self.model), &options)
     }
@@ -154,9 +178,14 @@ impl RuntimeArguments {
             .expect("invariant: a pool of at least one thread can be built")
     }
 
+    /// The library and the device.
+    pub fn options(&self) -> RuntimeOptions {
+        RuntimeOptions { library: self.onnxruntime.clone(), device: self.device.0 }
+    }
+
     /// Options to open a collection for questions.
     pub fn engine(&self, model: Option<String>) -> EngineOptions {
-        EngineOptions { model, onnxruntime: self.onnxruntime.clone(), threads: self.threads() }
+        EngineOptions { model, runtime: self.options(), threads: self.threads() }
     }
 }
 

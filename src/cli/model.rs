@@ -166,7 +166,7 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
     output::line(&format!(
         "model        {} in {}\ninputs       {}\noutputs      {}\ntokens       from '{}': {} prefix, then patches of {} px, {} numbers each\n\
          size         {size}\nran          {}x{} px: {}x{} patches\nspeed        {:.1} ms a picture, {:.2} images/s with {}\n\
-         runtime      {}\nfine: 'patchdex index' can use it",
+         device       {}\nruntime      {}\nfine: 'patchdex index' can use it",
         report.name,
         model.spec.dir.display(),
         ports(&report.graph.inputs),
@@ -182,7 +182,8 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
         report.run_ms,
         report.images_per_s,
         output::counted(report.threads as u64, "thread"),
-        model.library().display(),
+        report.device,
+        report.library.display(),
     ))
 }
 

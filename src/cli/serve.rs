@@ -14,6 +14,9 @@ use crate::core::Kind;
 use crate::picture::Limits;
 use crate::server::{self, LogFormat, Named, ServeOptions};
 
+/// Searches that wait for a session: more would wait longer than people do.
+const QUEUE_PER_SESSION: usize = 4;
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Folders of collections; requests call each by its folder's name without ending, or as NAME=FOLDER says
@@ -37,9 +40,9 @@ pub(crate) struct Arguments {
     /// Searches that run at the same time; they share the threads [default: as many as threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     sessions: Option<u16>,
-    /// Searches that wait while all sessions are busy; further ones are refused
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=100_000))]
-    queue: u32,
+    /// Searches that wait while all sessions are busy; further ones are refused [default: 4 for each session]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    queue: Option<u32>,
     /// How long a request may take, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     timeout_ms: u64,
@@ -49,7 +52,7 @@ pub(crate) struct Arguments {
     /// Pixels of a picture at most; a larger one is refused before it is decoded
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels, value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
-    /// Connections at the same time; further ones wait
+    /// Connections at the same time; for a further one, the one is hung up on that has said nothing for longest
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: u32,
     /// How long a client may take to send the head of a request, milliseconds
@@ -91,12 +94,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Err(Failure::new(Kind::Invalid, message));
     }
     let engine = arguments.runtime.engine(arguments.model.clone());
+    let sessions = arguments.sessions.map_or(engine.threads, usize::from);
     let options = ServeOptions {
         listen: arguments.listen,
         collections,
-        sessions: arguments.sessions.map_or(engine.threads, usize::from),
+        sessions,
         engine,
-        queue: arguments.queue as usize,
+        queue: arguments.queue.map_or(QUEUE_PER_SESSION * sessions, |queue| queue as usize),
         timeout: Duration::from_millis(arguments.timeout_ms),
         max_body_bytes: usize::try_from(arguments.max_body_bytes).unwrap_or(usize::MAX),
         limits: Limits { max_pixels: arguments.max_pixels, ..Limits::default() },

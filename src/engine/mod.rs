@@ -9,7 +9,7 @@ use patchdex_format::ModelBinding;
 use crate::collection::{Collection, CollectionError, Filter, FilterError, require_model};
 use crate::core::{Bbox, Fault, Grid, Kind, Mask, Pose};
 use crate::dims::Preparation;
-use crate::model::{ImageSpec, Model, ModelError, ModelOptions, Session, model_dir, tensor};
+use crate::model::{ImageSpec, Model, ModelError, ModelOptions, RuntimeOptions, Session, model_dir, tensor};
 use crate::picture::Picture;
 use crate::query::{
     Answer, Marked, Patience, Plan, QueryError, QueryTokens, QueryView, Scope, Subject, boxes_inside,
@@ -104,8 +104,8 @@ pub struct Question<'a> {
 pub struct EngineOptions {
     /// Model folder or name; where the collection's model was, when none.
     pub model: Option<String>,
-    /// The ONNX Runtime library; searched when none.
-    pub onnxruntime: Option<PathBuf>,
+    /// The ONNX Runtime library, and where it runs the model.
+    pub runtime: RuntimeOptions,
     /// Threads of the model.
     pub threads: usize,
 }
@@ -120,12 +120,12 @@ pub fn bound_model_dir(binding: &ModelBinding, given: Option<&str>) -> PathBuf {
 }
 
 /// How a collection wants its model opened.
-pub fn bound_model_options(binding: &ModelBinding, onnxruntime: Option<PathBuf>) -> ModelOptions {
+pub fn bound_model_options(binding: &ModelBinding, runtime: RuntimeOptions) -> ModelOptions {
     ModelOptions {
         variant: Some(binding.variant.clone()),
         output: Some(binding.output.clone()),
         inputs: binding.inputs.clone(),
-        onnxruntime,
+        runtime,
     }
 }
 
@@ -252,7 +252,7 @@ fn load(
             found_digest,
         });
     }
-    let wanted = bound_model_options(binding, options.onnxruntime.clone());
+    let wanted = bound_model_options(binding, options.runtime.clone());
     Ok(Model::load(&dir, &wanted, options.threads.max(1))?)
 }
 

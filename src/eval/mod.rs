@@ -22,6 +22,7 @@ mod retrieve_report;
 mod roi;
 mod segment;
 mod slices;
+mod throughput;
 mod track;
 mod transformation;
 mod truth;
@@ -52,6 +53,7 @@ pub use retrieve_report::{
     QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes, VARIANT_FIGURES, Variant,
 };
 pub use segment::{Predictor, SegmentOptions, run_segment};
+pub use throughput::{Speed, ThroughputOptions, ThroughputReport, run_throughput};
 pub use track::{TrackOptions, run_track};
 pub use transformation::{Condition, TRANSFORMATIONS, Transformation};
 pub use tune::{DropChoice, DropPoint, Setting, TuneOptions, TuneReport, choose_drop, run_tune};

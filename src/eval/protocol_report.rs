@@ -90,7 +90,7 @@ impl ModelData {
             preparation: preparation.method.clone(),
             preparation_digest: preparation.digest(),
             similarity: mapping.metric.name.to_owned(),
-            provider: Self::PROVIDER,
+            provider: model.device,
         }
     }
 }
@@ -197,6 +197,7 @@ impl Serialize for ProtocolReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Device;
 
     fn query(name: &str, metrics: &[(&str, Option<f64>)]) -> QueryFigures {
         let metrics = metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
@@ -231,7 +232,7 @@ mod tests {
                 preparation: String::new(),
                 preparation_digest: String::new(),
                 similarity: String::new(),
-                provider: ModelData::PROVIDER,
+                provider: Device::Cpu,
             },
             dims_dropped: 0,
             options: InOrder(Vec::new()),

@@ -13,6 +13,7 @@ use super::{LabelledSet, Machine, RetrieveOptions};
 use crate::collection::CREATED_BY;
 use crate::core::Bbox;
 use crate::engine::Engine;
+use crate::model::Device;
 use crate::query::TimingMs;
 
 /// Named values in their order; one object in JSON.
@@ -179,13 +180,8 @@ pub struct ModelData {
     pub preparation_digest: String,
     /// The similarity.
     pub similarity: String,
-    /// What of ONNX Runtime ran the graph.
-    pub provider: &'static str,
-}
-
-impl ModelData {
-    /// The one that sessions ask for.
-    pub(super) const PROVIDER: &str = "cpu";
+    /// Where ONNX Runtime ran the graph.
+    pub provider: Device,
 }
 
 impl RetrieveSetup {
@@ -233,7 +229,7 @@ impl RetrieveSetup {
                 preparation: preparation.spec.clone(),
                 preparation_digest: preparation.digest.clone(),
                 similarity: manifest.metric.clone(),
-                provider: ModelData::PROVIDER,
+                provider: engine.model().device,
             },
             dims_dropped: if drops { (model.hidden_size - manifest.dim) as usize } else { 0 },
         }

@@ -301,7 +301,7 @@ fn reading(model: &Model, output: &str) -> Result<Model, EvalError> {
         variant: Some(model.spec.variant.clone()),
         output: Some(output.to_owned()),
         inputs: model.inputs.clone(),
-        onnxruntime: Some(model.library().to_owned()),
+        runtime: model.runtime(),
     };
     Ok(Model::open(&model.spec.dir, &options)?)
 }

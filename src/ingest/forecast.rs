@@ -115,7 +115,7 @@ fn seconds(all: &[View], model: &Model, options: &IndexOptions) -> Result<f64, I
     let Some(sample) = all.iter().max_by_key(|view| view.grid.len()) else { return Ok(0.0) };
     let grey = Picture { width: 8, height: 8, rgb: vec![127; 8 * 8 * 3] };
     let pixels = tensor(&grey, Bbox::of_image(8, 8), sample.width_px, sample.height_px, &model.spec.image);
-    let threads = options.threads.max(1);
+    let count = model.device.sessions(options.threads.max(1));
     let timed = |session: &mut crate::model::Session| -> Result<f64, IngestError> {
         session.embed(&pixels, 1, sample.width_px, sample.height_px)?;
         let start = Instant::now();
@@ -124,7 +124,7 @@ fn seconds(all: &[View], model: &Model, options: &IndexOptions) -> Result<f64, I
         }
         Ok(start.elapsed().as_secs_f64() / RUNS as f64)
     };
-    let mut sessions = (0..threads).map(|_| model.session(1)).collect::<Result<Vec<_>, _>>()?;
+    let mut sessions = (0..count).map(|_| model.session(1)).collect::<Result<Vec<_>, _>>()?;
     let slowest = std::thread::scope(|scope| {
         let running: Vec<_> = sessions.iter_mut().map(|session| scope.spawn(|| timed(session))).collect();
         running
@@ -133,5 +133,5 @@ fn seconds(all: &[View], model: &Model, options: &IndexOptions) -> Result<f64, I
             .try_fold(0.0f64, |most, time| Ok::<f64, IngestError>(most.max(time?)))
     })?;
     let patches: usize = all.iter().map(|view| view.grid.len()).sum();
-    Ok(slowest * patches as f64 / sample.grid.len() as f64 / threads as f64)
+    Ok(slowest * patches as f64 / sample.grid.len() as f64 / count as f64)
 }

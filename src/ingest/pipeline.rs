@@ -113,7 +113,7 @@ pub(super) fn run(
                 guarded(&arrive_out, || decode(&read_in, model, options, &batch_out, &arrive_out))
             });
         }
-        for _ in 0..threads {
+        for _ in 0..model.device.sessions(threads) {
             let (batch_in, arrive_out) = (batch_in.clone(), arrive_out.clone());
             scope.spawn(move || guarded(&arrive_out, || embed(model, &batch_in, spooling, &arrive_out)));
         }

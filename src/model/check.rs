@@ -1,10 +1,11 @@
 //! `model check`: opens a model as `index` would, runs a picture, and reports what was found.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{GraphFacts, Model, ModelError, SizeRule, preprocess};
+use super::{Device, GraphFacts, Model, ModelError, SizeRule, preprocess};
 use crate::core::Bbox;
 use crate::picture::Picture;
 
@@ -31,6 +32,10 @@ pub struct CheckReport {
     pub picture_px: (u32, u32),
     /// Grid of patches that came out: rows, columns.
     pub grid: (u32, u32),
+    /// Where it ran.
+    pub device: Device,
+    /// The ONNX Runtime library.
+    pub library: PathBuf,
     /// Threads of the session.
     pub threads: usize,
     /// Median time of a run.
@@ -79,6 +84,8 @@ pub fn check(
         },
         picture_px: (width, height),
         grid: (tokens.rows, tokens.cols),
+        device: model.device,
+        library: model.runtime().library.unwrap_or_default(),
         threads,
         run_ms,
         images_per_s: 1e3 / run_ms,

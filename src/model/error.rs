@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{RuntimeError, SpecError};
+use super::{Device, RuntimeError, SpecError};
 use crate::core::{Fault, Kind};
 use crate::storage::StorageError;
 
@@ -19,6 +19,30 @@ pub enum ModelError {
     /// The graph's file cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A device that the library has no provider for.
+    #[error(
+        "{} cannot run models on '{device}': it has {}; name a build of ONNX Runtime that has it with --onnxruntime, or another --device", library.display(), found.join(", ")
+    )]
+    NoDevice {
+        /// What was asked for.
+        device: Device,
+        /// The library.
+        library: PathBuf,
+        /// Devices that it has.
+        found: Vec<&'static str>,
+    },
+    /// A device that is there and does not work.
+    #[error(
+        "device '{device}' does not work with {}: {reason}; install what it needs, or give another --device", library.display()
+    )]
+    Device {
+        /// What was asked for.
+        device: Device,
+        /// The library.
+        library: PathBuf,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
     /// ONNX Runtime refuses the graph.
     #[error("ONNX Runtime cannot load {}: {reason}; run 'patchdex model check' on the folder", graph.display())]
     Load {
@@ -47,6 +71,18 @@ pub enum ModelError {
         hidden_size: usize,
         /// The outputs it has.
         found: String,
+    },
+    /// Outputs that cannot be read together.
+    #[error(
+        "{}: outputs {outputs} have {} and {} tokens for the same picture; outputs that are read together must have one for each of the same patches", graph.display(), tokens[0], tokens[1]
+    )]
+    OutputsDiffer {
+        /// The graph's file.
+        graph: PathBuf,
+        /// Their names.
+        outputs: String,
+        /// Tokens of two of them.
+        tokens: [usize; 2],
     },
     /// Tokens are longer or shorter than `config.json` says.
     #[error(

@@ -2,6 +2,7 @@
 
 mod cache;
 mod check;
+mod device;
 mod error;
 pub mod hub;
 mod onnx;
@@ -13,10 +14,11 @@ mod vit;
 
 pub use cache::{DEFAULT_MODEL, cache_dir, installed, model_dir};
 pub use check::{CheckReport, check};
+pub use device::Device;
 pub use error::ModelError;
 pub use onnx::{GraphFacts, Port};
 pub use preprocess::{processor_tensor, tensor};
-pub use runtime::{Runtime, RuntimeError};
+pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
 pub use sizes::SizeRule;
 pub use spec::{Crop, ImageSpec, ModelSpec, Resize, SpecError};
-pub use vit::{Model, ModelOptions, Session, Tokens};
+pub use vit::{JOINT, Model, ModelOptions, Session, Tokens};

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{Tensor, TensorElementType, TensorRef, ValueType};
 
-use super::{ModelError, Runtime, RuntimeError};
+use super::{Device, ModelError, Runtime, RuntimeError};
 
 /// An input or output of a graph.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -45,9 +46,44 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Loads the graph with `threads` threads for one run.
-    pub fn load(runtime: &Runtime, path: &Path, threads: usize) -> Result<Self, ModelError> {
+    /// Loads the graph on the device that is `wanted`; without one, on the first that the library has and that works.
+    pub fn start(
+        runtime: &Runtime,
+        path: &Path,
+        threads: usize,
+        wanted: Option<Device>,
+    ) -> Result<(Self, Device), ModelError> {
         let environment = environment(runtime)?;
+        let found: Vec<Device> =
+            Device::ALL.into_iter().filter(|device| is_there(*device, &environment)).collect();
+        if let Some(device) = wanted {
+            let library = runtime.library.clone();
+            return match found.contains(&device) {
+                true => Ok((Self::load(runtime, path, threads, device)?, device)),
+                false => {
+                    let found = found.into_iter().map(Device::name).collect();
+                    Err(ModelError::NoDevice { device, library, found })
+                }
+            };
+        }
+        let tried =
+            Device::TRIED.into_iter().filter(|device| *device != Device::Cpu && found.contains(device));
+        for device in tried {
+            if let Ok(graph) = Self::load(runtime, path, threads, device) {
+                return Ok((graph, device));
+            }
+        }
+        Ok((Self::load(runtime, path, threads, Device::Cpu)?, Device::Cpu))
+    }
+
+    /// Loads the graph on a device, with `threads` threads for one run.
+    pub fn load(runtime: &Runtime, path: &Path, threads: usize, device: Device) -> Result<Self, ModelError> {
+        let environment = environment(runtime)?;
+        let refused = |error: ort::Error| ModelError::Device {
+            device,
+            library: runtime.library.clone(),
+            reason: first_line(&error.to_string()),
+        };
         let load = |reason: String| ModelError::Load { graph: path.to_owned(), reason: first_line(&reason) };
         let session = OrtSession::builder(&environment)
             .map_err(|error| load(error.to_string()))?
@@ -58,6 +94,8 @@ impl Graph {
             // Spinning threads halve the speed of the stages that run beside inference.
             .with_intra_op_spinning(false)
             .map_err(|error| load(error.to_string()))?
+            .with_execution_providers(providers(device))
+            .map_err(|error| refused(error.into()))?
             .commit_from_file(path)
             .map_err(|error| load(error.to_string()))?;
         let facts = GraphFacts {
@@ -72,15 +110,15 @@ impl Graph {
         &self.facts
     }
 
-    /// Runs pictures `[batch, 3, height, width]` and hands output `output` with its shape to `take`.
+    /// Runs pictures `[batch, 3, height, width]` and hands each of `outputs`, with its name and shape, to `take`.
     pub fn run<R>(
         &mut self,
         picture: (&str, &[f32]),
         shape: [usize; 4],
         scalars: &[(String, f64)],
-        output: &str,
-        take: impl FnOnce(&[i64], &[f32]) -> R,
-    ) -> Result<R, ModelError> {
+        outputs: &[String],
+        mut take: impl FnMut(&str, &[i64], &[f32]) -> Result<R, ModelError>,
+    ) -> Result<Vec<R>, ModelError> {
         let failed = |error: ort::Error| ModelError::Run {
             width: shape[3] as u32,
             height: shape[2] as u32,
@@ -91,9 +129,13 @@ impl Graph {
         for (name, value) in scalars {
             inputs.push((name.clone(), self.scalar(name, *value).map_err(failed)?));
         }
-        let outputs = self.session.run(inputs).map_err(failed)?;
-        let (shape, tokens) = outputs[output].try_extract_tensor::<f32>().map_err(failed)?;
-        Ok(take(shape, tokens))
+        let given = self.session.run(inputs).map_err(failed)?;
+        let mut taken = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let (shape, tokens) = given[output.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
+            taken.push(take(output, shape, tokens)?);
+        }
+        Ok(taken)
     }
 
     /// A one-number tensor of the input's own rank and element type.
@@ -105,6 +147,32 @@ impl Graph {
         }
         Ok(Tensor::from_array((shape, vec![value as f32]))?.into())
     }
+}
+
+/// The provider of a device; none for the processor, which every library has. One that cannot start is an error.
+fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
+    let provider = match device {
+        Device::Cpu => return Vec::new(),
+        Device::Cuda => ep::CUDA::default().build(),
+        Device::TensorRt => ep::TensorRT::default().build(),
+        Device::CoreMl => ep::CoreML::default().build(),
+        Device::DirectMl => ep::DirectML::default().build(),
+        Device::OpenVino => ep::OpenVINO::default().build(),
+    };
+    vec![provider.error_on_failure()]
+}
+
+/// Whether the library has the provider of a device. (The environment shows that the library is loaded.)
+fn is_there(device: Device, _loaded: &Environment) -> bool {
+    let found = match device {
+        Device::Cpu => return true,
+        Device::Cuda => ep::CUDA::is_available(),
+        Device::TensorRt => ep::TensorRT::is_available(),
+        Device::CoreMl => ep::CoreML::is_available(),
+        Device::DirectMl => ep::DirectML::is_available(),
+        Device::OpenVino => ep::OpenVINO::is_available(),
+    };
+    found.unwrap_or(false)
 }
 
 fn describe(name: &str, value: &ValueType) -> Port {

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::Device;
 use super::cache::cache_dir;
 use crate::core::{Fault, Kind};
 
@@ -52,6 +53,15 @@ impl Fault for RuntimeError {
             Self::Broken { .. } => Kind::Incompatible,
         }
     }
+}
+
+/// What a caller may choose about ONNX Runtime.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeOptions {
+    /// The library; searched when none.
+    pub library: Option<PathBuf>,
+    /// Where graphs run; the first device that the library has and that works, when none.
+    pub device: Option<Device>,
 }
 
 /// Where the library is.

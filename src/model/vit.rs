@@ -5,23 +5,27 @@ use std::path::{Path, PathBuf};
 
 use super::hub::is_external_data;
 use super::onnx::{Graph, GraphFacts, Port};
-use super::{ModelError, ModelSpec, Runtime, SizeRule};
+use super::{Device, ModelError, ModelSpec, Runtime, RuntimeOptions, SizeRule};
 use crate::storage::{Map, StorageError};
 
 /// Side of the picture that shows how many prefix tokens a graph has, in patches.
 const PROBE_PATCHES: u32 = 4;
+
+/// Between the names of outputs that are read together: a token is then those of all of them, each of unit length, one behind the
+/// other.
+pub const JOINT: char = '+';
 
 /// What a caller may choose about a model.
 #[derive(Clone, Debug, Default)]
 pub struct ModelOptions {
     /// `fp32`, `fp16`, `int8`; the plain graph when none.
     pub variant: Option<String>,
-    /// The output to read; the folder's choice when none.
+    /// The output to read; the folder's choice when none. Several, joined by [`JOINT`], are read together.
     pub output: Option<String>,
     /// Values of the graph's extra inputs.
     pub inputs: BTreeMap<String, f64>,
-    /// The ONNX Runtime library; searched when none.
-    pub onnxruntime: Option<PathBuf>,
+    /// The ONNX Runtime library, and where it runs the graph.
+    pub runtime: RuntimeOptions,
 }
 
 /// A model that was opened and understood. Sessions come from it.
@@ -33,7 +37,7 @@ pub struct Model {
     pub digest: String,
     /// Name of the picture input.
     pub input: String,
-    /// Name of the token output.
+    /// Name of the token output, or names of several.
     pub output: String,
     /// Tokens before the patches (CLS, registers).
     pub prefix_tokens: usize,
@@ -45,6 +49,10 @@ pub struct Model {
     pub facts: GraphFacts,
     /// Values of the extra inputs.
     pub inputs: BTreeMap<String, f64>,
+    /// Where it runs.
+    pub device: Device,
+    /// The names in `output`.
+    outputs: Vec<String>,
     runtime: Runtime,
 }
 
@@ -75,23 +83,27 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn load(dir: &Path, options: &ModelOptions, threads: usize) -> Result<(Self, Session), ModelError> {
-        let spec = ModelSpec::load(dir, options.variant.as_deref())?;
-        let runtime = Runtime::find(options.onnxruntime.as_deref())?;
+        let mut spec = ModelSpec::load(dir, options.variant.as_deref())?;
+        let runtime = Runtime::find(options.runtime.library.as_deref())?;
         let digest = digest(&spec.graph)?;
-        let graph = Graph::load(&runtime, &spec.graph, threads)?;
+        let (graph, device) = Graph::start(&runtime, &spec.graph, threads, options.runtime.device)?;
         let facts = graph.facts().clone();
         let input = picture_input(&spec, &facts)?;
-        let output = token_output(&spec, &facts, options.output.as_deref())?;
+        let outputs = token_outputs(&spec, &facts, options.output.as_deref())?;
         check_inputs(&facts, &input.name, &options.inputs)?;
+        // From here on nobody needs to know that a token may have several parts.
+        spec.hidden_size *= outputs.len();
         let mut model = Self {
             digest,
             sizes: size_rule(&spec, input)?,
             batch_limit: batch_limit(&spec, input)?,
             input: input.name.clone(),
-            output: output.name.clone(),
+            output: outputs.join(&JOINT.to_string()),
+            outputs,
             prefix_tokens: spec.prefix_tokens.unwrap_or_default(),
             inputs: options.inputs.clone(),
             facts,
+            device,
             runtime,
             spec,
         };
@@ -106,7 +118,7 @@ impl Model {
     /// # Errors
     /// [`ModelError::Load`].
     pub fn session(&self, threads: usize) -> Result<Session, ModelError> {
-        Ok(self.bind(Graph::load(&self.runtime, &self.spec.graph, threads)?))
+        Ok(self.bind(Graph::load(&self.runtime, &self.spec.graph, threads, self.device)?))
     }
 
     /// The digest of the graph in a folder, without loading it.
@@ -117,9 +129,9 @@ impl Model {
         digest(&ModelSpec::load(dir, Some(variant))?.graph)
     }
 
-    /// The library in use.
-    pub fn library(&self) -> &Path {
-        &self.runtime.library
+    /// The library and the device in use.
+    pub fn runtime(&self) -> RuntimeOptions {
+        RuntimeOptions { library: Some(self.runtime.library.clone()), device: Some(self.device) }
     }
 
     fn bind(&self, graph: Graph) -> Session {
@@ -127,10 +139,10 @@ impl Model {
             graph,
             graph_file: self.spec.graph.clone(),
             input: self.input.clone(),
-            output: self.output.clone(),
+            outputs: self.outputs.clone(),
             scalars: self.inputs.iter().map(|(name, &value)| (name.clone(), value)).collect(),
             patch_px: self.spec.patch_px,
-            hidden_size: self.spec.hidden_size,
+            part: self.spec.hidden_size / self.outputs.len(),
             prefix_tokens: Some(self.prefix_tokens),
         }
     }
@@ -151,10 +163,11 @@ pub struct Session {
     graph: Graph,
     graph_file: PathBuf,
     input: String,
-    output: String,
+    outputs: Vec<String>,
     scalars: Vec<(String, f64)>,
     patch_px: u32,
-    hidden_size: usize,
+    /// Numbers of a token in one output.
+    part: usize,
     prefix_tokens: Option<usize>,
 }
 
@@ -172,7 +185,7 @@ impl Session {
     ) -> Result<Tokens, ModelError> {
         let (values, _) = self.run(pixels, batch, width, height)?;
         let (rows, cols) = (height / self.patch_px, width / self.patch_px);
-        Ok(Tokens { values, rows, cols, dim: self.hidden_size })
+        Ok(Tokens { values, rows, cols, dim: self.part * self.outputs.len() })
     }
 
     fn run(
@@ -183,10 +196,11 @@ impl Session {
         height: u32,
     ) -> Result<(Vec<f32>, usize), ModelError> {
         let patches = (width / self.patch_px) as usize * (height / self.patch_px) as usize;
-        let (output, dim, fixed) = (self.output.clone(), self.hidden_size, self.prefix_tokens);
-        let (patch_px, graph) = (self.patch_px, self.graph_file.clone());
+        let (dim, fixed, patch_px) = (self.part, self.prefix_tokens, self.patch_px);
         let shape = [batch, 3, height as usize, width as usize];
-        let take = |shape: &[i64], values: &[f32]| {
+        let graph_file = &self.graph_file;
+        let take = |output: &str, shape: &[i64], values: &[f32]| {
+            let (output, graph) = (output.to_owned(), graph_file.clone());
             let &[_, found, found_dim] = shape else {
                 return Err(ModelError::HiddenSize { graph, output, found: 0, hidden_size: dim });
             };
@@ -225,8 +239,33 @@ impl Session {
                 false => Err(ModelError::NotFinite { width, height }),
             }
         };
-        self.graph.run((&self.input, pixels), shape, &self.scalars, &self.output, take)?
+        let parts = self.graph.run((&self.input, pixels), shape, &self.scalars, &self.outputs, take)?;
+        let prefix = parts[0].1;
+        if let Some((_, differs)) = parts.iter().find(|(_, other)| *other != prefix) {
+            return Err(ModelError::OutputsDiffer {
+                graph: self.graph_file.clone(),
+                outputs: self.outputs.join(", "),
+                tokens: [prefix + patches, differs + patches],
+            });
+        }
+        Ok((joined(parts.into_iter().map(|(values, _)| values).collect(), dim), prefix))
     }
+}
+
+/// Tokens of several outputs as one: each part of unit length, one behind the other. The tokens of one output stay as they are.
+fn joined(mut parts: Vec<Vec<f32>>, dim: usize) -> Vec<f32> {
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
+    let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for token in 0..parts[0].len() / dim {
+        for part in &parts {
+            let part = &part[token * dim..][..dim];
+            let length = part.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+            all.extend(part.iter().map(|value| value / length));
+        }
+    }
+    all
 }
 
 /// Files of tensors beside the graph, in order of their names.
@@ -264,6 +303,21 @@ fn picture_input<'a>(spec: &ModelSpec, facts: &'a GraphFacts) -> Result<&'a Port
     named
         .or_else(|| facts.inputs.iter().find(fits))
         .ok_or_else(|| ModelError::NoPictureInput { graph: spec.graph.clone(), found: list(&facts.inputs) })
+}
+
+/// The names of the outputs to read.
+fn token_outputs(
+    spec: &ModelSpec,
+    facts: &GraphFacts,
+    named: Option<&str>,
+) -> Result<Vec<String>, ModelError> {
+    let whole = token_output(spec, facts, named);
+    match named {
+        Some(several) if whole.is_err() && several.contains(JOINT) => {
+            several.split(JOINT).map(|name| Ok(token_output(spec, facts, Some(name))?.name.clone())).collect()
+        }
+        _ => Ok(vec![whole?.name.clone()]),
+    }
 }
 
 /// The named output, the folder's choice, `last_hidden_state`, or the only one with the shape of tokens.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 
 use super::patient::Patient;
+use super::silent::Silent;
 use super::{ServeError, Service};
 
 /// How often manifests are looked at.
@@ -39,14 +41,10 @@ pub(super) async fn serve(
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(MAX_HEAD_BYTES);
+    let silent = Silent::default();
     loop {
-        // Who finds no place waits in the system's queue.
-        let next = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
         let stream = match accepted {
@@ -57,18 +55,33 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        // Those that say nothing keep nobody out; who comes while all others speak waits, and the rest in the system's queue.
+        if places.available_permits() == 0 {
+            silent.hang_up_on_oldest();
+        }
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = &mut stop => break,
+        };
         // Answers are written whole: waiting for more to send gains nothing.
         let _ = stream.set_nodelay(true);
-        let connection = builder.serve_connection(
-            TokioIo::new(Patient::new(stream, options.timeout)),
-            TowerToHyperService::new(router.clone()),
-        );
+        let (entry, routes) = (silent.enter(), TowerToHyperService::new(router.clone()));
+        let heard = entry.clone();
+        let service_of = service_fn(move |request| {
+            heard.speaks();
+            routes.call(request)
+        });
+        let connection =
+            builder.serve_connection(TokioIo::new(Patient::new(stream, options.timeout)), service_of);
         let connection = graceful.watch(connection);
         let metrics = service.metrics.clone();
         tokio::spawn(async move {
             metrics.connections.inc();
-            // Clients that break off are nobody's fault.
-            let _ = connection.await;
+            tokio::select! {
+                // Clients that break off are nobody's fault.
+                _ = connection => (),
+                () = entry.hung_up() => (),
+            }
             metrics.connections.dec();
             drop(place);
         });

@@ -21,6 +21,7 @@ mod renditions;
 mod routes;
 mod search;
 mod searching;
+mod silent;
 mod workers;
 
 use std::net::SocketAddr;

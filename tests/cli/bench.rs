@@ -1,9 +1,9 @@
-//! `patchdex bench ann`: figures of a small made-up set in every form of output, and what is refused.
+//! `patchdex bench`: figures of a small made-up set and of photographs in every form of output, and what is refused.
 
 use patchdex::storage::Residency;
 use serde_json::Value;
 
-use crate::workspace::{Run, Workspace, keys, rows_of, write_rows};
+use crate::workspace::{Run, Workspace, keys, photo, rows_of, write_rows};
 
 const DIM: usize = 16;
 
@@ -276,4 +276,34 @@ fn files_of_the_wrong_shape_are_named() {
     }
     work.write("nan.fvecs", vecs);
     work.run(["bench", "ann", "--data", "nan.fvecs"]).refused(2, &["nan.fvecs", "row 5"]);
+}
+
+#[test]
+fn embedding_is_measured_stage_by_stage_and_as_a_whole() {
+    let work = Workspace::new();
+    work.photos(&["coffee.png", "rocket.jpg"]);
+    work.write("photos/copy.png", std::fs::read(photo("coffee.png")).unwrap());
+    work.write("photos/broken.jpg", "no picture");
+    let few = ["bench", "embed", "photos", "--long-side", "112", "--rounds", "2", "--threads", "2"];
+    let report = work.run([&few[..], &["--json"]].concat()).done().json();
+    assert_eq!(
+        (&report["images"], &report["left_out"], &report["device"]),
+        (&2.into(), &2.into(), &"cpu".into())
+    );
+    assert_eq!(report["patches"], 8 * 5 + 8 * 5);
+    let names = |list: &str| -> Vec<String> {
+        let speeds = report[list].as_array().unwrap().iter();
+        speeds.map(|speed| speed["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("stages"), ["decode", "resize", "model", "store"]);
+    assert_eq!(names("model_alone"), ["2 x 1 thread", "1 x 2 threads", "2 x 1 thread, 4 at once"]);
+    let rate = |speed: &serde_json::Value| speed["images_per_s"].as_f64().unwrap();
+    let fastest = report["model_alone"].as_array().unwrap().iter().map(rate).fold(0.0, f64::max);
+    let share = report["share_of_model"].as_f64().unwrap();
+    assert!((share - rate(&report["index"]) / fastest).abs() < 1e-9 && share > 0.0, "{share}");
+    let told = work.run(few).done();
+    for part in ["each stage alone", "the model alone", "all together", "decode", "cpu"] {
+        assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
+    }
+    work.run(["bench", "embed", "photos/broken.jpg"]).refused(1, &["broken.jpg"]);
 }

@@ -23,6 +23,7 @@ fn the_help_of_each_command_mentions_its_options() {
                 "--output",
                 "--input",
                 "--onnxruntime",
+                "--device",
                 "--threads",
                 "--long-side",
                 "--views",

@@ -146,6 +146,18 @@ fn folders_that_are_no_models_are_refused() {
 }
 
 #[test]
+fn a_device_is_used_as_asked_or_refused() {
+    let told = check(&fixture_model("sound"), &["--device", "cpu"]).done();
+    assert!(told.stdout.contains("device       cpu"), "{}", told.stdout);
+    assert_eq!(check(&fixture_model("sound"), &["--json"]).done().json()["device"], "cpu");
+    // What the tests fetch is the build for processors.
+    for device in ["cuda", "tensorrt", "coreml", "directml", "openvino"] {
+        check(&fixture_model("sound"), &["--device", device]).refused(1, &[device, "it has cpu", "--device"]);
+    }
+    check(&fixture_model("sound"), &["--device", "gpu"]).refused(2, &["gpu", "cuda"]);
+}
+
+#[test]
 fn a_missing_runtime_is_told_with_the_places_and_the_command_that_installs_it() {
     let work = Workspace::new();
     let sound = fixture_model("sound");

@@ -121,6 +121,24 @@ fn a_client_that_does_not_say_what_it_wants_is_hung_up_on() {
 }
 
 #[test]
+fn those_who_say_nothing_keep_nobody_out() {
+    let server = one_session(&["--header-timeout-ms", "600000", "--max-connections", "3"]);
+    let mut silent: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    // Who has spoken stays, though it has been there for longest.
+    silent[0].write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut head = [0; 12];
+    silent[0].read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    assert_eq!(server.get("/healthz").status, 200);
+    let mut rest = Vec::new();
+    silent[1].read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
+    silent[0].write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    silent[0].read_to_end(&mut rest).unwrap();
+    assert_eq!(String::from_utf8_lossy(&rest).matches("HTTP/1.1 200").count(), 1);
+}
+
+#[test]
 fn a_client_that_does_not_read_its_answers_is_hung_up_on() {
     let server = one_session(&["--timeout-ms", "400"]);
     let mut deaf = server.connect();

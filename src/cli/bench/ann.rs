@@ -1,16 +1,15 @@
-//! `patchdex bench`: measure on this machine.
+//! `patchdex bench ann`: recall of nearest neighbours against latency.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Outcome;
-use super::arguments::{GraphShape, parse_residency};
-use super::failure::Failure;
-use super::output;
-use super::target::{PAGE_START, check_target, command_line, write_target};
+use crate::cli::arguments::{GraphShape, parse_residency};
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::target::{PAGE_START, check_target, command_line, write_target};
 use crate::core::Kind;
 use crate::eval::{AnnData, AnnOptions, AnnReport, AnnStep, LoadOptions, Queries, run_ann};
 use crate::index::{HnswParameters, INDEX_KINDS, IndexKind, RowKind};
@@ -21,14 +20,8 @@ use crate::storage::Residency;
 /// Efforts that are measured when none are named, in tenths of k.
 const EF_TENTHS: [usize; 9] = [10, 16, 24, 40, 64, 100, 160, 250, 400];
 
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    /// Recall against latency of the index kinds
-    Ann(AnnArguments),
-}
-
 #[derive(Args)]
-pub(crate) struct AnnArguments {
+pub(crate) struct Arguments {
     /// Vectors to search: a collection, or a .npy, .fbin, .i8bin, .u8bin, .fvecs, .ivecs or .bvecs file
     #[arg(long, value_name = "FILE|COLLECTION")]
     data: PathBuf,
@@ -86,13 +79,7 @@ pub(crate) struct AnnArguments {
     html: Option<PathBuf>,
 }
 
-pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
-    match command {
-        Command::Ann(arguments) => ann(arguments).map(|()| Outcome::Done),
-    }
-}
-
-fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let files = [
         (&arguments.csv, "--csv", "a table of points", "index,ef,"),
         (&arguments.svg, "--svg", "a plot", "<svg"),
@@ -148,7 +135,7 @@ fn ann(arguments: &AnnArguments) -> Result<(), Failure> {
 }
 
 /// The values of `ef` of all points, each once.
-fn efs(arguments: &AnnArguments) -> Result<Vec<usize>, Failure> {
+fn efs(arguments: &Arguments) -> Result<Vec<usize>, Failure> {
     let k = arguments.k as usize;
     let efs: Vec<usize> = match arguments.ef.is_empty() {
         true => EF_TENTHS.map(|tenths| k * tenths / 10).to_vec(),
