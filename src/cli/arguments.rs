@@ -29,7 +29,8 @@ pub(crate) struct ModelArguments {
     /// Output of the graph to read tokens from [default: the folder's choice]
     #[arg(long, value_name = "NAME")]
     pub output: Option<String>,
-    /// The same by the number of a block, or last: 7 is hidden_states.7, last is last_hidden_state
+    /// The same by the number of a block, or last: 7 is hidden_states.7, last is last_hidden_state; 4+7 reads both, the tokens of one
+    /// behind those of the other, each of unit length
     #[arg(long, value_name = "N|last", conflicts_with = "output", value_parser = parse_layer)]
     pub layer: Option<String>,
     /// Value of an extra input of the graph (repeatable)

@@ -391,3 +391,15 @@ fn check_inputs(facts: &GraphFacts, picture: &str, given: &BTreeMap<String, f64>
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_token_have_unit_length_and_stand_one_behind_the_other() {
+        assert_eq!(joined(vec![vec![3.0, 4.0, 8.0, 0.0]], 2), [3.0, 4.0, 8.0, 0.0]);
+        let both = joined(vec![vec![3.0, 4.0, 8.0, 0.0], vec![0.0, 2.0, 0.0, 0.0]], 2);
+        assert_eq!(both, [0.6, 0.8, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    }
+}

@@ -1,6 +1,6 @@
 //! `--prepare` in each of its forms: what is stored, what the manifest says, that queries go through the same map.
 
-use crate::workspace::{Workspace, manifest, stored};
+use crate::workspace::{Workspace, hit_images, manifest, rows_of, stored};
 
 const PHOTOS: [&str; 3] = ["coins.png", "coffee.png", "rocket.jpg"];
 
@@ -126,4 +126,34 @@ fn preparations_that_cannot_be_are_refused_with_the_reason() {
         work.index("photos", "c", &["--prepare", prepare]).refused(code, told);
         assert!(!work.at("c/manifest.json").exists(), "{prepare}");
     }
+}
+
+#[test]
+fn layers_are_read_together_and_queries_follow() {
+    let work = Workspace::new();
+    work.photos(&["motorcycle_left.png", "motorcycle_right.png", "coffee.png"]);
+    let model = ["--model", "dinov2-small", "--prepare", "none", "--layer"];
+    work.index("photos", "both.pdx", &[&model[..], &["6+last"]].concat()).done();
+    let made = manifest(&work.at("both.pdx"));
+    assert_eq!(made["model"]["output"], "hidden_states.6+last_hidden_state");
+    assert_eq!((&made["model"]["hidden_size"], &made["dim"]), (&768.into(), &768.into()));
+    // Each half is what its layer alone gives: cosines of the whole are the mean of theirs.
+    let similarities = |layer: &str| {
+        let out = format!("{layer}.pdx");
+        work.index("photos", &out, &[&model[..], &[layer]].concat()).done();
+        work.run(["export", out.as_str(), "rows.npy", "--force"]).done();
+        let (rows, dim) = rows_of(&work.at("rows.npy"));
+        let row = |at: usize| &rows[at * dim..][..dim];
+        [(0, 1), (3, 90), (10, 70)].map(|(a, b)| row(a).iter().zip(row(b)).map(|(a, b)| a * b).sum::<f32>())
+    };
+    let [both, sixth, last] = ["6+last", "6", "last"].map(similarities);
+    for ((both, sixth), last) in both.into_iter().zip(sixth).zip(last) {
+        assert!((both - (sixth + last) / 2.0).abs() < 2e-3, "{both} {sixth} {last}");
+    }
+    let found =
+        work.run(["query", "both.pdx", "photos/motorcycle_left.png", "--box", "300,190,170,150", "--json"]);
+    assert_eq!(hit_images(&found.done().json())[..2], ["motorcycle_left.png", "motorcycle_right.png"]);
+    let other = [&model[..], &["6+99"]].concat();
+    work.index("photos", "other.pdx", &other).refused(1, &["hidden_states.12"]);
+    work.index("photos", "other.pdx", &[&model[..], &["6+x"]].concat()).refused(2, &["read together"]);
 }
