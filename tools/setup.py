@@ -189,10 +189,10 @@ class Checked:
 
 
 class Environment:
-    """A virtual environment: its pip fetches wheels, its packages do what the standard library cannot."""
+    """A virtual environment of the Python `base`: its pip fetches wheels, its packages do what the standard library cannot."""
 
-    def __init__(self, folder):
-        self.folder, self.whole = folder, folder / "whole"
+    def __init__(self, folder, base=sys.executable):
+        self.folder, self.whole, self.base = folder, folder / "whole", base
         windows = platform.system() == "Windows"
         self.python = self.folder / ("Scripts/python.exe" if windows else "bin/python")
 
@@ -222,7 +222,7 @@ class Environment:
             )
         say("python", "making a virtual environment")
         shutil.rmtree(self.folder, ignore_errors=True)
-        command = [sys.executable, "-I", "-m", "venv", str(self.folder)]
+        command = [self.base, "-I", "-m", "venv", str(self.folder)]
         done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode != 0:
             raise Failure(
