@@ -14,13 +14,14 @@ use crate::collection::MODEL_PREPARATION;
 use crate::core::Kind;
 use crate::dims::{Method, Preparation};
 use crate::ingest;
+use crate::model::registry::{self, KnownModel};
 use crate::model::{self, DEFAULT_MODEL, hub};
 use crate::picture::Picture;
 use crate::storage;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Show the models on this machine
+    /// Show the models on this machine, then those that are known: their licences, and how they are used best
     List {
         /// Print one JSON object
         #[arg(long)]
@@ -36,6 +37,9 @@ pub(crate) enum Command {
         /// fp32, fp16 or int8
         #[arg(long)]
         variant: Option<String>,
+        /// The model's licence was read and is accepted; needed where its owner wants that
+        #[arg(long)]
+        accept_licence: bool,
     },
     /// Open a model as `index` would, run a picture, report what was found
     Check(CheckArguments),
@@ -81,7 +85,10 @@ pub(crate) struct PrepareArguments {
 pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
     match command {
         Command::List { json } => list(*json)?,
-        Command::Pull { repository, revision, variant } => pull(repository, revision, variant.as_deref())?,
+        Command::Pull { repository, revision, variant, accept_licence } => {
+            show_licence(repository, *accept_licence)?;
+            pull(repository, revision, variant.as_deref())?;
+        }
         Command::Check(arguments) => check(arguments)?,
         Command::Prepare(arguments) => return prepare(arguments),
     }
@@ -96,6 +103,9 @@ fn list(json: bool) -> Result<(), Failure> {
             "patch_px": spec.as_ref().ok().map(|spec| spec.patch_px),
             "hidden_size": spec.as_ref().ok().map(|spec| spec.hidden_size),
             "prepared": folder.join(MODEL_PREPARATION).is_file(),
+            "licence": spec.as_ref().ok().and_then(|spec| spec.licence.clone()).or_else(|| {
+                registry::of_repository(&name).map(|known| known.licence.clone())
+            }),
             "error": spec.err().map(|error| error.to_string()),
         })
     };
@@ -105,7 +115,7 @@ fn list(json: bool) -> Result<(), Failure> {
     let pulled = hub::cached(&hub::HubOptions::from_env());
     models.extend(pulled.into_iter().map(|(name, _, folder)| describe(name, folder)));
     if json {
-        return output::json(&json!({ "models": models }));
+        return output::json(&json!({ "models": models, "known": registry::known() }));
     }
     if models.is_empty() {
         output::message("no models here; 'patchdex setup' installs the default one");
@@ -114,12 +124,47 @@ fn list(json: bool) -> Result<(), Failure> {
         let mark = if model["default"] == true { "*" } else { " " };
         let facts = match model["error"].as_str() {
             Some(error) => error.to_owned(),
-            None => format!("patches of {} px, {} numbers", model["patch_px"], model["hidden_size"]),
+            None => format!(
+                "patches of {} px, {} numbers, {}",
+                model["patch_px"],
+                model["hidden_size"],
+                model["licence"].as_str().unwrap_or("licence not said")
+            ),
         };
         let text = |key: &str| model[key].as_str().unwrap_or_default().to_owned();
         output::line(&format!("{mark} {:<28} {facts}  {}", text("name"), text("folder")))?;
     }
-    Ok(())
+    output::line("\nknown, to be made into folders by tools/export:")?;
+    registry::known().iter().try_for_each(show_known)
+}
+
+/// Two lines: what the model is, and how it is used best.
+fn show_known(model: &KnownModel) -> Result<(), Failure> {
+    let gated = if model.gated { " (gated: to be accepted)" } else { "" };
+    let drop = match model.drop_dims {
+        0 => String::new(),
+        count => format!(" --drop-dims {count}"),
+    };
+    output::line(&format!(
+        "  {:<28} patches of {} px, {} numbers, {}{gated}  {}\n  {:<28} --long-side {}{drop}: {}",
+        model.name, model.patch_px, model.dim, model.licence, model.source, "", model.long_side, model.reason
+    ))
+}
+
+/// Says under which licence a known model is, before anything is fetched; one that has to be accepted must be.
+fn show_licence(repository: &str, accepted: bool) -> Result<(), Failure> {
+    let Some(known) = registry::of_repository(repository) else { return Ok(()) };
+    if !known.gated || accepted {
+        output::message(&format!("{repository}: licence of the weights: {}", known.licence));
+        return Ok(());
+    }
+    let place = known.licence_url.as_deref().unwrap_or(&known.source);
+    let message = format!(
+        "{repository} has weights under the {}, which its owner wants to be accepted: read {place}, accept it on the hub, \
+         then add --accept-licence",
+        known.licence
+    );
+    Err(Failure::new(Kind::Invalid, message))
 }
 
 fn pull(repository: &str, revision: &str, variant: Option<&str>) -> Result<(), Failure> {
@@ -164,11 +209,12 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
         fixed => format!("{fixed} px only: views are stretched to it"),
     };
     output::line(&format!(
-        "model        {} in {}\ninputs       {}\noutputs      {}\ntokens       from '{}': {} prefix, then patches of {} px, {} numbers each\n\
+        "model        {} in {}\nlicence      {}\ninputs       {}\noutputs      {}\ntokens       from '{}': {} prefix, then patches of {} px, {} numbers each\n\
          size         {size}\nran          {}x{} px: {}x{} patches\nspeed        {:.1} ms a picture, {:.2} images/s with {}\n\
          device       {}\nruntime      {}\nfine: 'patchdex index' can use it",
         report.name,
         model.spec.dir.display(),
+        report.licence.as_deref().unwrap_or("not said in config.json"),
         ports(&report.graph.inputs),
         ports(&report.graph.outputs),
         report.output,

@@ -14,6 +14,8 @@ use crate::picture::Picture;
 pub struct CheckReport {
     /// Name in `config.json`.
     pub name: String,
+    /// Licence of the weights, where the folder says it.
+    pub licence: Option<String>,
     /// BLAKE3 of the graph.
     pub digest: String,
     /// Inputs and outputs.
@@ -72,6 +74,7 @@ pub fn check(
     let run_ms = times_ms[times_ms.len() / 2];
     Ok(CheckReport {
         name: spec.name.clone(),
+        licence: spec.licence.clone(),
         digest: model.digest.clone(),
         graph: model.facts.clone(),
         output: model.output.clone(),

@@ -7,6 +7,7 @@ mod error;
 pub mod hub;
 mod onnx;
 mod preprocess;
+pub mod registry;
 mod runtime;
 mod sizes;
 mod spec;

@@ -1,7 +1,7 @@
 //! What a Hugging Face model folder says of its model: which graph, which patches, which tokens, which preprocessing.
 //!
 //! Reads `config.json` and `preprocessor_config.json`; opens no graph. A `patchdex` object in `config.json` may give
-//! `name`, `prefix_tokens` and `output`, and wins over everything derived.
+//! `name`, `prefix_tokens`, `output` and `licence`, and wins over everything derived.
 
 mod family;
 mod image;
@@ -35,6 +35,8 @@ pub struct ModelSpec {
     pub prefix_tokens: Option<usize>,
     /// Name of the output to read; `None` leaves it to the graph.
     pub output: Option<String>,
+    /// Licence of the weights, where the folder says it.
+    pub licence: Option<String>,
     /// Side in pixels of the square input the model was trained for, where the configuration says so.
     pub image_px: Option<u32>,
     /// Preprocessing.
@@ -126,6 +128,7 @@ impl ModelSpec {
         let own_name = own.as_ref().map(|o| o.text("name")).transpose()?.flatten();
         let own_prefix = own.as_ref().map(|o| o.count("prefix_tokens")).transpose()?.flatten();
         let output = own.as_ref().map(|o| o.text("output")).transpose()?.flatten();
+        let licence = own.as_ref().map(|o| o.text("licence")).transpose()?.flatten();
         Ok(ModelSpec {
             name: own_name.unwrap_or_else(|| folder_name(dir)),
             dir: dir.to_owned(),
@@ -136,6 +139,7 @@ impl ModelSpec {
             hidden_size: vision.hidden_size,
             prefix_tokens: own_prefix.map(|n| n as usize).or(vision.prefix_tokens),
             output,
+            licence,
             image_px: vision.image_px,
             image: image::read(&processor)?,
         })

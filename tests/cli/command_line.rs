@@ -66,7 +66,7 @@ fn the_help_of_each_command_mentions_its_options() {
         (&["verify"], &["--json"]),
         (&["model"], &["list", "pull", "check", "prepare"]),
         (&["model", "check"], &["--image", "--long-side", "--json", "--variant"]),
-        (&["model", "pull"], &["--revision", "--variant"]),
+        (&["model", "pull"], &["--revision", "--variant", "--accept-licence"]),
         (&["model", "prepare"], &["--method", "--long-sides", "--out"]),
         (
             &["bench", "ann"],

@@ -14,20 +14,51 @@ fn the_models_of_the_cache_are_listed() {
     let models = listed["models"].as_array().unwrap();
     let named = |name: &str| models.iter().find(|model| model["name"] == name).unwrap();
     let default = named("dinov2-small-b7");
-    assert_eq!(keys(default), ["default", "error", "folder", "hidden_size", "name", "patch_px", "prepared"]);
+    assert_eq!(
+        keys(default),
+        ["default", "error", "folder", "hidden_size", "licence", "name", "patch_px", "prepared"]
+    );
     assert_eq!((&default["default"], &default["patch_px"]), (&true.into(), &14.into()));
     assert_eq!(named("dinov2-small")["default"], false);
+    assert!(default["licence"].as_str().unwrap().contains("Apache-2.0"));
     let text = Run::of(patchdex().args(["model", "list"])).done().stdout;
     assert!(text.lines().any(|line| line.starts_with("* dinov2-small-b7")), "{text}");
 }
 
 #[test]
-fn an_empty_cache_lists_nothing_and_says_what_installs_a_model() {
+fn known_models_are_listed_with_licence_and_recommendation() {
+    let listed = Run::of(patchdex().args(["model", "list", "--json"])).done().json();
+    let known = listed["known"].as_array().unwrap();
+    let named = |name: &str| known.iter().find(|model| model["name"] == name).unwrap();
+    assert_eq!(
+        (&named("mae-vitb16")["drop_dims"], &named("mae-vitb16")["gated"]),
+        (&200.into(), &false.into())
+    );
+    assert_eq!(named("dinov3-vits16")["gated"], true);
+    let text = Run::of(patchdex().args(["model", "list"])).done().stdout;
+    let at = text.lines().position(|line| line.trim_start().starts_with("mae-vitb16")).unwrap();
+    assert!(text.lines().nth(at + 1).unwrap().contains("--long-side 512 --drop-dims 200: "), "{text}");
+}
+
+#[test]
+fn a_gated_model_is_pulled_only_when_its_licence_is_accepted() {
+    let work = Workspace::new();
+    let pull = |more: &[&str]| {
+        let mut command = patchdex();
+        command.args(["model", "pull", "onnx-community/dinov3-vits16-pretrain-lvd1689m-ONNX"]).args(more);
+        Run::of(command.env("HF_HUB_CACHE", work.at("hub")).env("HF_HUB_OFFLINE", "1"))
+    };
+    pull(&[]).refused(2, &["DINOv3 License", "https://", "--accept-licence"]);
+    pull(&["--accept-licence"]).refused(1, &["licence of the weights: DINOv3 License", "HF_HUB_OFFLINE"]);
+}
+
+#[test]
+fn an_empty_cache_lists_none_but_the_known_ones_and_says_what_installs_a_model() {
     let work = Workspace::new();
     let mut command = patchdex();
     command.args(["model", "list"]).env("XDG_CACHE_HOME", work.at("")).env("HF_HOME", work.at("hub"));
     let run = Run::of(&mut command).done();
-    assert_eq!(run.stdout, "");
+    assert!(run.stdout.starts_with("\nknown, "), "{}", run.stdout);
     assert!(run.stderr.contains("patchdex setup"), "{}", run.stderr);
 }
 

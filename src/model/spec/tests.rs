@@ -68,10 +68,14 @@ fn prefix_tokens_follow_the_family() {
 }
 
 #[test]
-fn the_patchdex_object_names_model_and_output() {
-    let config = DINOV2.replace('}', r#","patchdex":{"name":"dinov2-small-b7","output":"hidden_states.7"}}"#);
+fn the_patchdex_object_names_model_output_and_licence() {
+    let config = DINOV2.replace(
+        '}',
+        r#","patchdex":{"name":"dinov2-small-b7","output":"hidden_states.7","licence":"MIT"}}"#,
+    );
     let spec = load(&config, BIT).unwrap();
     assert_eq!((spec.name.as_str(), spec.output.as_deref()), ("dinov2-small-b7", Some("hidden_states.7")));
+    assert_eq!(spec.licence.as_deref(), Some("MIT"));
 }
 
 #[test]
