@@ -57,10 +57,35 @@ fn every_family_agrees_with_other_code_and_finds_what_it_is_asked_for() {
     }
     let made = folders(work.path());
     assert_eq!(made.len(), 12 + 13, "{made:?}");
-    for folder in made {
-        opens(&folder);
-        finds(&folder, &photographs);
+    for folder in &made {
+        opens(folder);
+        finds(folder, &photographs);
     }
+    let precise = work.path().join("library/dino");
+    for variant in ["fp16", "int8", "int8_static"] {
+        let arguments = ["--long-side", LONG_SIDE, "--variant", variant];
+        succeed(patchdex(&[&["model", "check", precise.to_str().unwrap()], &arguments[..]].concat()));
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused_with_a_reason() {
+    let work = tempfile::tempdir().unwrap();
+    let out = work.path().join("out");
+    let refused = |arguments: &[&str], reason: &str| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/export");
+        let run = Command::new("python3").arg(script).args(arguments).arg("--fetch-torch").output().unwrap();
+        let told = String::from_utf8_lossy(&run.stderr);
+        assert!(!run.status.success() && told.contains(reason), "{arguments:?}: {told}");
+        assert!(!told.contains("Traceback") && !out.exists(), "{arguments:?}: {told}");
+    };
+    let to = out.to_str().unwrap();
+    refused(&["dinov3", "dinov3-vits16", "--out", to], "--accept-licence");
+    refused(&["dino", "mae-vitb16", "--out", to], "is of the family mae");
+    refused(&["vgg", "vgg16", "--out", to], "no family 'vgg'");
+    refused(&["simmim", "simmim-vitb16", "--out", to], "simmim_pretrain__vit_base__img224__800ep.pth");
+    refused(&["dino", "nothing", "--out", to], "--list");
+    refused(&["--quantize", "dynamic", to], "is no model folder");
 }
 
 /// The binary finds in the graph what the folder says of it, at a size that is no square.

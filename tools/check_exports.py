@@ -7,13 +7,9 @@ Debian 12 is fetched into the cache. FOLDER gets the model folders, for patchdex
 """
 
 import argparse
-import copy
 import functools
 import math
-import os
-import platform
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -300,12 +296,14 @@ def check_library(folder_out):
         if name == "scale-mae" or name == "dinov3":
             continue  # the library does not have them: see check_authors
         shape = {**SMALL, **MORE.get(name, {})}
-        model = randomised(family.empty(family.configuration(shape)), 3)
-        reference = copy.deepcopy(model)
+        reference = randomised(family.empty(family.configuration(shape)), 3)
+        reference.save_pretrained(folder_out / "saved")
+        model = family.pretrained(folder_out / "saved")
         graph, backbone = make(folder_out / name, name, family, model)
         expect = functools.partial(library, name, reference, family.resize)
         worst = compare(graph, backbone, (), expect, shape)
         setup.say("agrees", f"{name} with the library's model to {worst:.0e}")
+    shutil.rmtree(folder_out / "saved")
 
 
 CASES = {
@@ -326,6 +324,7 @@ CASES = {
 def check_authors(folder_out):
     """Every family whose authors' files are understood, from such a file."""
     import exporting
+    import folder
     import torch
     from families import FAMILIES
 
@@ -338,6 +337,7 @@ def check_authors(folder_out):
             wrapped = {f"module.{key}": value for key, value in weights.items()}
             torch.save({"epoch": 3, "target_encoder" if name == "ijepa" else "state_dict": wrapped}, path)
             family, written = FAMILIES[name], Written(name, weights)
+            folder.LARGEST = 0 if name == "ibot" else 1 << 30  # one whose weights lie beside the graph
             model = exporting.of_file(family, path, 4)
             out = folder_out / (name if number == 0 else f"{name}-{case['gated']}")
             graph, backbone = make(out, name, family, model)
@@ -373,6 +373,38 @@ def check_refusals(folder_out):
         else:
             raise setup.Failure(f"{what}: was exported")
         path.unlink()
+    # A folder of another family would leave weights as chance made them.
+    FAMILIES["dino"].empty(FAMILIES["dino"].configuration(SMALL)).save_pretrained(folder_out / "saved")
+    try:
+        FAMILIES["dinov2"].pretrained(folder_out / "saved")
+    except setup.Failure as failure:
+        if "does not fit" not in str(failure):
+            raise
+    else:
+        raise setup.Failure("a folder of another family was exported")
+    shutil.rmtree(folder_out / "saved")
+
+
+def check_precisions(folder_out, cache):
+    """Graphs of whole numbers and halves say nearly what the first one says, of photographs."""
+    import precision
+
+    made = precision.Folder(folder_out)
+    pictures = precision.photographs(None, cache)[:3]
+    expected, _ = precision.tokens_of(made, made.graph(precision.FP32), pictures, 160)
+    for kind, least in (("fp16", 0.99999), ("dynamic", 0.999), ("static", 0.99)):
+        precision.quantize(
+            argparse.Namespace(what=[folder_out], quantize=kind, keep=1, calibrate=None, cache=cache, long_side=160)
+        )
+        graph = made.graph(precision.GRAPHS[kind])
+        found, _ = precision.tokens_of(made, graph, pictures, 160)
+        cosine = float((found * expected).sum(1).mean())
+        if not least <= cosine:
+            raise setup.Failure(f"{graph}: a cosine of {cosine:.6f} on average, less than {least}")
+        if kind != "fp16" and not any(
+            node.op_type.endswith(("MatMulInteger", "QuantizeLinear")) for node in precision.nodes(graph)
+        ):
+            raise setup.Failure(f"{graph} has no whole numbers")
 
 
 def check_registry():
@@ -392,47 +424,13 @@ def check_registry():
     setup.say("agrees", f"the registry's {len(registry.models())} models with their recipes")
 
 
-def debian_torch(cache):
-    """Unpacks Debian 12's PyTorch into the cache, where it is not there; makes the Pythons that are started from here find it."""
-    root = cache / "debian-torch"
-    machine = f"{platform.machine()}-linux-gnu"
-    if not (root / "whole").is_file():
-        setup.say("download", "Debian's python3-torch")
-        shutil.rmtree(root, ignore_errors=True)
-        (root / "packages").mkdir(parents=True)
-        simulated = ["apt-get", "--simulate", "--no-install-recommends", "install", "python3-torch"]
-        try:
-            plan = subprocess.run(simulated, text=True, capture_output=True, check=True).stdout
-            names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
-            subprocess.run(
-                ["apt-get", "download", "-qq", *names], cwd=root / "packages", capture_output=True, check=True
-            )
-            for package in sorted((root / "packages").glob("*.deb")):
-                subprocess.run(["dpkg-deb", "-x", package, root], capture_output=True, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise setup.Failure(f"{environment.ADVICE} (and Debian's could not be fetched: {error})") from error
-        shutil.rmtree(root / "packages")
-        (root / "whole").touch()
-    libraries = root / "usr/lib" / machine
-    found = [libraries, libraries / "blas", libraries / "lapack", *sorted(libraries.glob("openblas*"))]
-    os.environ["LD_LIBRARY_PATH"] = ":".join([*map(str, found), os.environ.get("LD_LIBRARY_PATH", "")]).strip(":")
-    os.environ[environment.SETTING] = str(root / "usr/lib/python3/dist-packages")
-
-
 @setup.told()
 def main():
     parser = argparse.ArgumentParser(description="Hold the recipes of tools/export against other code.")
     parser.add_argument("folder", type=Path, nargs="?", help="gets the model folders")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
-    cache = arguments.cache.absolute()
-    if environment.INSIDE not in os.environ:
-        try:
-            environment.with_torch()
-        except setup.Failure:
-            with setup.exclusive(cache / "setup.lock"):
-                debian_torch(cache)
-    again = environment.run_again(__file__, cache, True)
+    again = environment.run_again(__file__, arguments.cache.absolute(), torch=True, fetch=True)
     if again is not None:
         return again
     environment.find_torch()
@@ -443,6 +441,7 @@ def main():
     check_library(arguments.folder / "library")
     check_authors(arguments.folder / "authors")
     check_refusals(arguments.folder)
+    check_precisions(arguments.folder / "library/dino", arguments.cache.absolute())
     return 0
 
 

@@ -52,6 +52,9 @@ def parsed():
     parser.add_argument(
         "--calibrate", type=Path, metavar="IMAGES", help="photographs for --quantize static [default: the sample ones]"
     )
+    parser.add_argument(
+        "--keep", type=int, default=1, metavar="N", help="first blocks that int8 leaves in fp32 (%(default)s)"
+    )
     parser.add_argument("--fidelity", action="store_true", help="hold FOLDER's precisions against its fp32 graph")
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="photographs for --fidelity [default: the sample ones]"
@@ -60,6 +63,7 @@ def parsed():
         "--patchdex", type=Path, metavar="PROGRAM", help="with --fidelity, also what its 'eval identify' says"
     )
     parser.add_argument("--long-side", type=int, default=518, metavar="PX", help="of photographs (%(default)s)")
+    parser.add_argument("--fetch-torch", action="store_true", help="where no Python has PyTorch, take Debian 12's")
     parser.add_argument("--list", action="store_true", help="show models.toml")
     parser.add_argument("--cache", type=Path, default=setup.cache_root(), metavar="DIR", help="instead of %(default)s")
     arguments = parser.parse_args()
@@ -76,7 +80,7 @@ def parsed():
 def main():
     arguments = parsed()
     torch = not (arguments.quantize or arguments.fidelity or arguments.list)
-    again = environment.run_again(HERE, arguments.cache, torch)
+    again = environment.run_again(HERE, arguments.cache, torch, arguments.fetch_torch)
     if again is not None:
         return again
     if arguments.list:

@@ -1,7 +1,7 @@
 """One graph for every family: pictures of any size in, tokens out.
 
-Layers are the library's own. What comes before them is built here from the model's weights, because the library's embeddings know one size, or
-bake the traced one into the graph. Masking, pooling and heads stay outside.
+Layers are the library's own. What comes before them is built here from the model's weights, because the library's embeddings know one
+size, or bake the traced one into the graph. Masking, pooling and heads stay outside.
 """
 
 import torch

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import backbone
 import dinov3
 import original
+import setup
 import torch
 import transformers
 from positions import Resize
@@ -58,7 +59,15 @@ class Family:
 
     def pretrained(self, source):
         """The model of a Transformers folder, or of a repository of the hub."""
-        return self.model.from_pretrained(source, attn_implementation="eager", **self.load).eval()
+        model, info = self.model.from_pretrained(
+            source, attn_implementation="eager", output_loading_info=True, **self.load
+        )
+        missing = [name for name in info["missing_keys"] if not any(part in name for part in UNUSED)]
+        if missing or info["mismatched_keys"]:
+            raise setup.Failure(
+                f"{source} does not fit the family: it has no {', '.join(missing[:4]) or 'weights of its shapes'}"
+            )
+        return model.eval()
 
     def backbone(self, model):
         """The graph's module. It shares the model's weights, and may have taken parts out of it."""
@@ -68,6 +77,9 @@ class Family:
 def ground(model, rule):
     return backbone.of_vit(model, rule, gsd=True)
 
+
+# Parts whose weights say nothing of tokens.
+UNUSED = ("mask_token", "pooler", "decoder", "head.", "position_ids")
 
 PLAIN = {"add_pooling_layer": False}
 EPS = {"layer_norm_eps": 1e-6}

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import setup
 GRAPHS = {"dynamic": "model_int8.onnx", "static": "model_int8_static.onnx", "fp16": "model_fp16.onnx"}
 FP32 = "model.onnx"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+# Numbers of blocks in the names that nodes have: of the library's modules, and of the default model.
+BLOCK = re.compile(r"(?:^|[/.])layers?\.(\d+)[/.]")
 # Queries whose nearest patches are compared.
 QUERIES = 2000
 
@@ -81,21 +84,29 @@ def quantize(arguments):
         if arguments.quantize == "fp16":
             to_half(source, temporary)
         elif arguments.quantize == "dynamic":
-            to_dynamic(source, temporary)
+            to_dynamic(source, temporary, arguments.keep)
         else:
             pictures = photographs(arguments.calibrate, arguments.cache)
-            to_static(folder, source, temporary, pictures, arguments.long_side)
+            to_static(folder, temporary, pictures, arguments)
         session(temporary)
     setup.say(
         "ready", f"{target} ({target.stat().st_size / 1e6:.1f} MB): --variant {target.stem.removeprefix('model_')}"
     )
 
 
-def matmuls():
-    """What both ways of whole numbers have in common: products with weights only, one scale for each column."""
+def nodes(graph):
+    return onnx.load(graph, load_external_data=False).graph.node
+
+
+def matmuls(source, keep):
+    """What both ways of whole numbers have in common: products with weights only, one scale for each column. The first `keep` blocks stay
+    as they are: raw pixels and positions are in their tokens, and one scale for all does them harm.
+    """
     from onnxruntime.quantization import QuantType
 
+    names = [node.name for node in nodes(source) if node.op_type == "MatMul"]
     return {
+        "nodes_to_exclude": [name for name in names if (found := BLOCK.search(name)) and int(found[1]) < keep],
         "op_types_to_quantize": ["MatMul"],
         "per_channel": True,
         "weight_type": QuantType.QInt8,
@@ -105,26 +116,26 @@ def matmuls():
     }
 
 
-def to_dynamic(source, target):
+def to_dynamic(source, target, keep):
     from onnxruntime.quantization import quantize_dynamic
 
-    quantize_dynamic(source, target, **matmuls())
+    quantize_dynamic(source, target, **matmuls(source, keep))
 
 
-def to_static(folder, source, target, pictures, long_side):
+def to_static(folder, target, pictures, arguments):
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
         def __init__(self):
-            further = folder.inputs(session(source))
-            self.rest = ({"pixel_values": folder.pixels(path, long_side), **further} for path in pictures)
+            further = folder.inputs(session(folder.graph(FP32)))
+            self.rest = ({"pixel_values": folder.pixels(path, arguments.long_side), **further} for path in pictures)
 
         def get_next(self):
             return next(self.rest, None)
 
-    quantize_static(
-        source, target, Reader(), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8, **matmuls()
-    )
+    common = matmuls(folder.graph(FP32), arguments.keep)
+    kinds = {"quant_format": QuantFormat.QDQ, "activation_type": QuantType.QUInt8}
+    quantize_static(folder.graph(FP32), target, Reader(), **kinds, **common)
 
 
 def to_half(source, target):
@@ -211,6 +222,8 @@ def identify(arguments, variant):
     done = subprocess.run([str(one) for one in command], text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise setup.Failure(f"patchdex eval identify: {setup.last_line(done.stderr)}")
-    figures = json.loads(done.stdout)["figures"]
-    means = [figure["mean"] for name, figure in figures.items() if name.startswith("same_patch")]
-    return sum(means) / len(means)
+    metrics = json.loads(done.stdout)["metrics"]
+    shares = [
+        one["value"] for name, one in metrics.items() if name.startswith("same_patch.") and "untouched" not in name
+    ]
+    return sum(shares) / len(shares)
