@@ -24,8 +24,8 @@ def export(arguments):
         where = f"; read {row['licence_url']}" if "licence_url" in row else ""
         raise setup.Failure(f"{source} is gated and under the {row['licence']}{where}; --accept-licence goes on")
     out = arguments.out.absolute()
-    if out.exists() and not (out / "config.json").is_file() and any(out.iterdir()):
-        raise setup.Failure(f"{out} is there and is no model folder; choose another --out")
+    if out.exists():
+        raise setup.Failure(f"{out} is there; remove it, or choose another --out")
     model, files = loaded(family, row, arguments)
     backbone, config = family.backbone(model), model.config
     count = len(backbone.layers)
@@ -42,7 +42,6 @@ def export(arguments):
         checked = folder.outputs(backbone), config.patch_size, config.image_size, family.inputs
         worst = agreement.held(graph, backbone, *checked)
         folder.write_texts(making, config, about, family.image, files)
-        shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         making.rename(out)
     finally:
@@ -60,7 +59,7 @@ def description(family, row, arguments, prefix_tokens):
         "family": family,
         "prefix_tokens": prefix_tokens,
         "output": "last_hidden_state",
-        "source": row["source"] if row else Path(arguments.what[1]).name,
+        "source": row["source"] if row else local_name(arguments.what[1]),
         "licence": arguments.licence or (row["licence"] if row else "not said"),
         "gated": bool(row and row["gated"]),
     }
@@ -70,6 +69,11 @@ def description(family, row, arguments, prefix_tokens):
         if row and key in row:
             about[key] = row[key]
     return about
+
+
+def local_name(source):
+    """What is said of a source: of a file or a folder here its name alone."""
+    return Path(source).name if Path(source).exists() else source
 
 
 def loaded(family, row, arguments):
@@ -95,31 +99,26 @@ def loaded(family, row, arguments):
 
 
 def of_hub(family, row, repository, heads):
+    """The model of a repository: a Transformers folder, or the authors' file."""
     import huggingface_hub
 
-    wanted = [
-        "config.json",
-        "preprocessor_config.json",
-        "*.safetensors",
-        "pytorch_model*.bin",
-        "*.index.json",
-        "*.pth",
-        "LICENSE*",
-    ]
+    wanted = ["*.json", "*.safetensors", "pytorch_model*.bin", "LICENSE*"]
     try:
         local = Path(huggingface_hub.snapshot_download(repository, allow_patterns=wanted))
+        if (local / "config.json").is_file():
+            return family.pretrained(local), local
+        if row is None or "original" not in row:
+            raise setup.Failure(f"{repository} has no config.json; give a file of it that you have")
+        file = Path(huggingface_hub.hf_hub_download(repository, row["original"]))
+    except setup.Failure:
+        raise
     except Exception as error:
-        reason = setup.last_line(str(error))
+        reason = setup.last_line(str(error)).rstrip(".")
         advice = "accept its licence on the hub and set HF_TOKEN, or " if row and row["gated"] else ""
         raise setup.Failure(
             f"could not fetch {repository}: {reason}; {advice}give a folder or a file that you have"
         ) from error
-    if (local / "config.json").is_file():
-        return family.pretrained(local), local
-    files = sorted(local.glob("*.pth")) or sorted(local.glob("*.safetensors"))
-    if not files:
-        raise setup.Failure(f"{repository} has neither config.json nor a .pth file; give a file that you have")
-    return of_file(family, files[0], heads), local
+    return of_file(family, file, heads), local
 
 
 def of_file(family, path, heads):

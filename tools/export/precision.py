@@ -147,16 +147,12 @@ def to_half(source, target):
 
 
 def places(model):
-    """Nodes before the first token: all that positions are made of. What depends on the picture's numbers is none of them."""
-    pictured, found = {port.name for port in model.graph.input}, []
-    sized = set()
+    """Nodes that the picture's numbers do not reach: all that positions are made of."""
+    pictured, found = {"pixel_values"}, []
     for node in model.graph.node:
-        if node.op_type in ("Shape", "Size"):
-            sized.update(node.output)
-        elif any(name in pictured for name in node.input):
+        if node.op_type != "Shape" and any(name in pictured for name in node.input):
             pictured.update(node.output)
         else:
-            sized.update(node.output)
             found.append(node.name)
     return found
 
