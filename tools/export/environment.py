@@ -17,7 +17,7 @@ SETTING = "PATCHDEX_TORCH"
 # What this process tells the one inside: the environment's folder, and the folder that holds torch.
 INSIDE, TORCH = "PATCHDEX_EXPORT_VENV", "PATCHDEX_EXPORT_TORCH"
 ADVICE = (
-    "no Python from 3.11 here can import PyTorch (1.13 or later): install Debian's python3-torch, or 'pip install torch', set "
+    "no Python from 3.11 here can import PyTorch (1.13 or later): install Debian's python3-torch and libopenblas0, or 'pip install torch', set "
     f"{SETTING} to the folder that holds the package torch, or, on Debian 12, add --fetch-torch (130 MB, into the cache)"
 )
 PROBE = """
@@ -52,7 +52,7 @@ def any_torch(cache, fetch):
             raise setup.Failure(ADVICE)
         unpack_debian(root)
     libraries = root / "usr/lib" / f"{platform.machine()}-linux-gnu"
-    places = [libraries, libraries / "blas", libraries / "lapack", *sorted(libraries.glob("openblas*"))]
+    places = [*sorted(libraries.glob("openblas*")), libraries, libraries / "blas", libraries / "lapack"]
     os.environ["LD_LIBRARY_PATH"] = ":".join([*map(str, places), os.environ.get("LD_LIBRARY_PATH", "")]).strip(":")
     os.environ[SETTING] = str(root / "usr/lib/python3/dist-packages")
     if found := with_torch():
@@ -68,7 +68,8 @@ def unpack_debian(root):
     shutil.rmtree(root, ignore_errors=True)
     packages = root / "packages"
     packages.mkdir(parents=True)
-    simulated = ["apt-get", "--simulate", "--no-install-recommends", "install", "python3-torch"]
+    # Its products are twenty times as fast with OpenBLAS.
+    simulated = ["apt-get", "--simulate", "--no-install-recommends", "install", "python3-torch", "libopenblas0-pthread"]
     try:
         plan = subprocess.run(simulated, text=True, capture_output=True, check=True).stdout
         names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
