@@ -27,6 +27,7 @@ mod track;
 mod transformation;
 mod truth;
 mod tune;
+mod video;
 mod workers;
 
 pub use ann::{AnnOptions, AnnStep, EXACT_QUERIES, run_ann};
@@ -38,7 +39,7 @@ pub use dims::{DimsOptions, DimsReport, Overlap, run_dims};
 pub use encoder::Encoder;
 pub use error::EvalError;
 pub use identify::{IdentifyOptions, run_identify};
-pub use labels::{LabelError, LabelledBox, LabelledImage, LabelledSet};
+pub use labels::{Grade, LabelError, LabelledBox, LabelledImage, LabelledSet, Role};
 pub use machine::{Machine, Memory};
 pub use masks::{MaskSet, MaskedImage};
 pub use measures::{
@@ -47,13 +48,15 @@ pub use measures::{
 };
 pub use protocol_report::{Curves, Example, Mark, Panel, ProtocolReport, QueryFigures};
 pub use recall::{TieRule, Truth};
-pub use retrieve::{RetrieveOptions, run_retrieve};
+pub use retrieve::{Difficulty, RetrieveOptions, run_retrieve};
 pub use retrieve_report::{
     Absent, AbsentQuery, CollectionData, InOrder, JudgedHit, LabelledData, ModelData, Percentiles,
     QueryReport, RetrieveReport, RetrieveSetup, Slice, StageTimes, VARIANT_FIGURES, Variant,
 };
+pub use roi::Samples;
 pub use segment::{Predictor, SegmentOptions, run_segment};
 pub use throughput::{Speed, ThroughputOptions, ThroughputReport, run_throughput};
 pub use track::{TrackOptions, run_track};
 pub use transformation::{Condition, TRANSFORMATIONS, Transformation};
 pub use tune::{DropChoice, DropPoint, Setting, TuneOptions, TuneReport, choose_drop, run_tune};
+pub use video::{VideoError, VideoFrames, is_video};

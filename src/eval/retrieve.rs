@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use rayon::ThreadPool;
+use serde::Serialize;
 
 use super::measures::{BoxRanking, Calibration, Mean, Place, Ranking, Relevance, percentile};
 use super::retrieve_report::{
@@ -12,9 +13,9 @@ use super::retrieve_report::{
     Variant,
 };
 use super::slices::SLICES;
-use super::truth::{GroundTruth, Target, check_size};
+use super::truth::{GroundTruth, Right, Target, check_size};
 use super::workers::{pool, share};
-use super::{EvalError, LabelledBox, LabelledImage, LabelledSet, Machine};
+use super::{EvalError, Grade, LabelledBox, LabelledImage, LabelledSet, Machine};
 use crate::core::drawn;
 use crate::engine::{Engine, Question};
 use crate::picture::{Limits, decode, header};
@@ -26,6 +27,8 @@ use crate::storage::StorageError;
 pub struct RetrieveOptions {
     /// Frames of a query's video that are less than this away are junk.
     pub gap: u32,
+    /// Which images are right, where the gallery says how hard they are; none: it does not.
+    pub difficulty: Option<Difficulty>,
     /// Intersections over union from which a box is right.
     pub ious: Vec<f64>,
     /// Queries that are asked, drawn by `seed`; none: all.
@@ -44,6 +47,32 @@ pub struct RetrieveOptions {
     pub plan: Plan,
 }
 
+/// Which images are right, as the revised Oxford and Paris ask; what is right otherwise is junk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Difficulty {
+    /// The easy ones.
+    Easy,
+    /// The easy and the hard ones.
+    Medium,
+    /// The hard ones.
+    Hard,
+}
+
+impl Difficulty {
+    /// Each with its name.
+    pub const ALL: [(&str, Self); 3] = [("easy", Self::Easy), ("medium", Self::Medium), ("hard", Self::Hard)];
+
+    /// Whether images of a grade are right.
+    pub(super) fn holds(self, grade: Grade) -> bool {
+        match grade {
+            Grade::Easy => self != Self::Hard,
+            Grade::Hard => self != Self::Easy,
+            Grade::Junk => false,
+        }
+    }
+}
+
 /// A figure of one query; none where it says nothing.
 type Figure = Box<dyn Fn(&Judged) -> Option<f64>>;
 
@@ -58,6 +87,8 @@ struct Judged {
     ranking: Ranking,
     hits: Vec<Place>,
     truth: Vec<Place>,
+    /// Whether it is known where in the images all of it is.
+    is_located: bool,
 }
 
 /// What came of one query.
@@ -99,7 +130,7 @@ pub fn run_retrieve(
     options: &RetrieveOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<RetrieveReport, EvalError> {
-    let truth = GroundTruth::new(engine.collection(), gallery, options.gap)?;
+    let truth = GroundTruth::new(engine.collection(), gallery, options)?;
     let asked: Vec<&LabelledBox> = match options.limit.filter(|&limit| limit < queries.boxes.len()) {
         Some(limit) => {
             let chosen: BTreeSet<usize> =
@@ -139,11 +170,10 @@ pub fn run_retrieve(
         true => ask_all(&asked.iter().chain(&without).collect::<Vec<_>>(), &options.plan, true)?,
         false => Vec::new(),
     };
-    let measures = measures(&options.ious);
+    let measures = measures(&options.ious, options.plan.top);
     let judge_all = |answers: &[Answered]| -> Vec<Judged> {
-        let right = |target: &Target<'_>| target.boxes.iter().map(|(_, place)| *place).collect();
         let judged = asked.iter().zip(answers);
-        judged.filter_map(|((_, target), answer)| judge(answer, right(target), &HashSet::new())).collect()
+        judged.filter_map(|((_, target), answer)| judge(answer, &target.boxes, &HashSet::new())).collect()
     };
     let variants = options.without.iter().map(|stage| {
         let answers = ask_all(&present, &options.plan.without(stage), false)?;
@@ -194,7 +224,7 @@ pub fn run_retrieve(
 /// The probabilities of the first hits of answers, and whether they are right.
 fn said<'a>(answers: impl Iterator<Item = &'a Answered>) -> Vec<(f64, bool)> {
     let hits = answers.flat_map(|answer| answer.hits.iter().take(JUDGED_HITS));
-    hits.map(|(_, hit)| (f64::from(hit.probability), hit.iou.is_some_and(|iou| iou >= SHOWS_IOU))).collect()
+    hits.map(|(_, hit)| (f64::from(hit.probability), hit.shows(SHOWS_IOU))).collect()
 }
 
 /// How often something is found with a probability where nothing is right, beside where something is. None without such answers.
@@ -213,7 +243,7 @@ fn what_is_not_there<'a>(
     let one_percent = percentile(&firsts, 99.0);
     let above = |answer: &Answered| {
         let right: Vec<&JudgedHit> =
-            answer.hits.iter().map(|(_, hit)| hit).filter(|hit| hit.iou.is_some()).collect();
+            answer.hits.iter().map(|(_, hit)| hit).filter(|hit| hit.relevant).collect();
         let passing = right.iter().filter(|hit| f64::from(hit.probability) > one_percent).count();
         passing as f64 / right.len().max(1) as f64
     };
@@ -294,7 +324,8 @@ fn answer(
     let total = start.elapsed().as_secs_f64() * 1e3;
     let index = answer.index();
     let right: Vec<Place> = target.boxes.iter().map(|(_, place)| *place).collect();
-    let ranking = BoxRanking { hits: &[], truth: &right };
+    let located: Vec<Place> = located(&target.boxes).map(|(_, place)| *place).collect();
+    let ranking = BoxRanking { hits: &[], truth: &located };
     let hits = answer.hits.into_iter().zip(answer.evidence).filter_map(|(hit, evidence)| {
         let place = Place { image: truth.place(&evidence.path)?, bbox: hit.bbox };
         let judged = JudgedHit {
@@ -302,8 +333,13 @@ fn answer(
             bbox: hit.bbox,
             score: hit.score,
             probability: hit.probability,
+            relevant: right.iter().any(|right| right.image == place.image),
             iou: ranking.iou(&place),
-            truth: right.iter().filter(|right| right.image == place.image).map(|right| right.bbox).collect(),
+            truth: located
+                .iter()
+                .filter(|right| right.image == place.image)
+                .map(|right| right.bbox)
+                .collect(),
             path: evidence.path,
             content: evidence.content,
         };
@@ -314,8 +350,15 @@ fn answer(
     Ok(Answered { hits, timing_ms, is_warm: std::mem::replace(is_warm, true), index })
 }
 
+/// The boxes that say where they are.
+fn located<'a, 'b>(boxes: &'a [Right<'b>]) -> impl Iterator<Item = &'a Right<'b>> {
+    boxes.iter().filter(|(labelled, _)| labelled.is_located)
+}
+
 /// An answer beside what is right; images in `ignored` are junk. None where nothing is right.
-fn judge(answer: &Answered, truth: Vec<Place>, ignored: &HashSet<usize>) -> Option<Judged> {
+fn judge(answer: &Answered, right: &[Right<'_>], ignored: &HashSet<usize>) -> Option<Judged> {
+    let is_located = right.iter().all(|(labelled, _)| labelled.is_located);
+    let truth: Vec<Place> = right.iter().map(|(_, place)| *place).collect();
     let counted = answer.hits.iter().map(|(place, _)| *place).filter(|place| !ignored.contains(&place.image));
     let hits: Vec<Place> = counted.collect();
     let right: HashSet<usize> = truth.iter().map(|place| place.image).collect();
@@ -325,24 +368,30 @@ fn judge(answer: &Answered, truth: Vec<Place>, ignored: &HashSet<usize>) -> Opti
         .filter(|hit| seen.insert(hit.image))
         .map(|hit| if right.contains(&hit.image) { Relevance::Positive } else { Relevance::Negative });
     let ranking = Ranking::new(images.collect::<Vec<_>>(), right.len())?;
-    Some(Judged { ranking, hits, truth })
+    Some(Judged { ranking, hits, truth, is_located })
 }
 
-/// Every figure of a query, in the order of reports. Of `k` and thresholds those that are published most.
-fn measures(ious: &[f64]) -> Vec<Measure> {
+/// Every figure of a query, in the order of reports. Of `k` and thresholds those that are published most, 1,000 where as many hits count.
+fn measures(ious: &[f64], top: usize) -> Vec<Measure> {
     fn of_images(name: impl Into<String>, of: impl Fn(&Ranking) -> f64 + 'static) -> Measure {
         Measure { name: name.into(), of: Box::new(move |judged| Some(of(&judged.ranking))) }
     }
     fn of_boxes(name: impl Into<String>, of: impl Fn(BoxRanking<'_>) -> Option<f64> + 'static) -> Measure {
-        let boxes = move |judged: &Judged| of(BoxRanking { hits: &judged.hits, truth: &judged.truth });
+        let boxes = move |judged: &Judged| {
+            let ranking = BoxRanking { hits: &judged.hits, truth: &judged.truth };
+            judged.is_located.then(|| of(ranking)).flatten()
+        };
         Measure { name: name.into(), of: Box::new(boxes) }
     }
     let mut all = vec![
         of_images("map.trapezoidal", Ranking::ap_trapezoidal),
         of_images("map.rectangular", Ranking::ap_rectangular),
     ];
-    all.extend([10, 100].map(|k| of_images(format!("map.ilias.{k}"), move |ranking| ranking.ap_at(k))));
-    all.extend([1, 10, 100].map(|k| of_images(format!("recall.{k}"), move |ranking| ranking.recall_at(k))));
+    let deep = |k: &usize| *k <= top.max(100);
+    let ilias = [10, 100, 1000].into_iter().filter(deep);
+    all.extend(ilias.map(|k| of_images(format!("map.ilias.{k}"), move |ranking| ranking.ap_at(k))));
+    let recall = [1, 10, 100, 1000].into_iter().filter(deep);
+    all.extend(recall.map(|k| of_images(format!("recall.{k}"), move |ranking| ranking.recall_at(k))));
     all.extend([1, 5, 10].map(|k| of_images(format!("mp.{k}"), move |ranking| ranking.precision_at(k))));
     all.extend([1, 5, 10].map(|k| of_images(format!("cmc.{k}"), move |ranking| ranking.cmc(k))));
     all.push(of_images("mrr", Ranking::reciprocal_rank));
@@ -376,12 +425,11 @@ fn slices(measures: &[Measure], asked: &[(&LabelledBox, Target<'_>)], answers: &
         let judged = asked.iter().zip(answers).filter_map(|((labelled, target), answer)| {
             let (inside, outside): (Vec<_>, Vec<_>) =
                 target.boxes.iter().copied().partition(|(shown, _)| by.holds(bin, labelled, shown));
-            let truth: Vec<Place> = inside.into_iter().map(|(_, place)| place).collect();
             let mut ignored: HashSet<usize> = outside.into_iter().map(|(_, place)| place.image).collect();
-            for place in &truth {
+            for (_, place) in &inside {
                 ignored.remove(&place.image);
             }
-            judge(answer, truth, &ignored)
+            judge(answer, &inside, &ignored)
         });
         let judged: Vec<Judged> = judged.collect();
         (!judged.is_empty()).then(|| Slice {
@@ -420,6 +468,7 @@ mod tests {
             bbox: Bbox::new(0.0, 0.0, 1.0, 1.0),
             score: 0.0,
             probability: 0.0,
+            relevant: false,
             iou: None,
             truth: Vec::new(),
             path: Vec::new(),
@@ -434,16 +483,44 @@ mod tests {
         // Image 3 is wrong, image 2 shows the instance otherwise, image 1 shows it.
         let answer = answered(&[place(3, 0.0), place(3, 50.0), place(2, 0.0), place(1, 0.0), place(1, 40.0)]);
         let figure = |judged: &Judged, name: &str| {
-            let measures = measures(&[0.5]);
+            let measures = measures(&[0.5], 100);
             (measures.iter().find(|measure| measure.name == name).unwrap().of)(judged).unwrap()
         };
-        let all = judge(&answer, vec![place(1, 40.0), place(2, 0.0)], &HashSet::new()).unwrap();
+        let shown = LabelledBox::new("1".to_owned(), 0, "a".to_owned(), Bbox::new(0.0, 0.0, 1.0, 1.0));
+        let right = [(&shown, place(1, 40.0)), (&shown, place(2, 0.0))];
+        let all = judge(&answer, &right, &HashSet::new()).unwrap();
         assert_eq!([figure(&all, "mrr"), figure(&all, "recall.100")], [0.5, 1.0]);
         assert_eq!(figure(&all, "map.rectangular"), (1.0 / 2.0 + 2.0 / 3.0) / 2.0);
         // The fifth box is the second right one: recall .5 with precision 2/5, as good as 1/3 before.
         assert!((figure(&all, "ap.iou.0.5") - 0.4).abs() < 1e-12, "{}", figure(&all, "ap.iou.0.5"));
-        let part = judge(&answer, vec![place(1, 40.0)], &HashSet::from([2])).unwrap();
+        let part = judge(&answer, &right[..1], &HashSet::from([2])).unwrap();
         assert_eq!([figure(&part, "mrr"), figure(&part, "ap.iou.0.5")], [0.5, 0.25]);
-        assert!(judge(&answer, Vec::new(), &HashSet::from([1, 2])).is_none());
+        assert!(judge(&answer, &[], &HashSet::from([1, 2])).is_none());
+    }
+
+    #[test]
+    fn what_is_somewhere_has_figures_of_images_alone() {
+        let bbox = Bbox::new(0.0, 0.0, 0.0, 0.0);
+        let somewhere =
+            LabelledBox { is_located: false, ..LabelledBox::new(String::new(), 0, "a".to_owned(), bbox) };
+        let judged =
+            judge(&answered(&[place(1, 0.0)]), &[(&somewhere, place(1, 0.0))], &HashSet::new()).unwrap();
+        let said: Vec<String> = measures(&[0.5], 1000)
+            .into_iter()
+            .filter(|measure| (measure.of)(&judged).is_some())
+            .map(|measure| measure.name)
+            .collect();
+        assert!(said.contains(&"map.ilias.1000".to_owned()) && said.contains(&"mrr".to_owned()), "{said:?}");
+        assert!(!said.iter().any(|name| name.contains("iou") || name == "pointing"), "{said:?}");
+    }
+
+    #[test]
+    fn difficulties_are_those_of_the_revised_oxford() {
+        let right = |difficulty: Difficulty| {
+            [Grade::Easy, Grade::Hard, Grade::Junk].map(|grade| difficulty.holds(grade))
+        };
+        assert_eq!(right(Difficulty::Easy), [true, false, false]);
+        assert_eq!(right(Difficulty::Medium), [true, true, false]);
+        assert_eq!(right(Difficulty::Hard), [false, true, false]);
     }
 }

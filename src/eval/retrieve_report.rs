@@ -128,6 +128,8 @@ pub struct RetrieveSetup {
 pub struct LabelledData {
     /// File of the gallery.
     pub gallery: String,
+    /// The form that it has.
+    pub gallery_form: &'static str,
     /// Its BLAKE3.
     pub gallery_digest: String,
     /// Images in it.
@@ -140,6 +142,8 @@ pub struct LabelledData {
     pub distractors: usize,
     /// File of the queries.
     pub queries: String,
+    /// The form that it has.
+    pub queries_form: &'static str,
     /// Its BLAKE3.
     pub queries_digest: String,
     /// Boxes in it.
@@ -199,6 +203,7 @@ impl RetrieveSetup {
         Self {
             data: LabelledData {
                 gallery: gallery.file.display().to_string(),
+                gallery_form: gallery.form,
                 gallery_digest: gallery.digest.clone(),
                 images: gallery.images.len(),
                 boxes: gallery.boxes.len(),
@@ -210,6 +215,7 @@ impl RetrieveSetup {
                     .len(),
                 distractors,
                 queries: queries.file.display().to_string(),
+                queries_form: queries.form,
                 queries_digest: queries.digest.clone(),
                 query_boxes: queries.boxes.len(),
             },
@@ -362,7 +368,9 @@ pub struct JudgedHit {
     pub score: f32,
     /// How likely it shows the object, as it was said.
     pub probability: f32,
-    /// Best IoU with a box of the instance; null in an image that does not show it.
+    /// Whether its image is right.
+    pub relevant: bool,
+    /// Best IoU with a box of the instance; null in an image that does not show it, and where the labels do not say where.
     pub iou: Option<f64>,
     /// Boxes of its image that show the instance.
     #[serde(skip)]
@@ -373,6 +381,13 @@ pub struct JudgedHit {
     /// BLAKE3 of the file when it was indexed.
     #[serde(skip)]
     pub content: [u8; 32],
+}
+
+impl JudgedHit {
+    /// Whether it has that IoU with a box of the instance; where the labels do not say where the instance is, whether the image is right.
+    pub fn shows(&self, iou: f64) -> bool {
+        self.iou.map_or(self.relevant, |own| own >= iou)
+    }
 }
 
 /// Hits are many and alike: indented they would be most of the file.
@@ -413,7 +428,7 @@ impl RetrieveReport {
 impl Serialize for RetrieveReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let RetrieveSetup { data, collection, model, dims_dropped } = &self.setup;
-        let RetrieveOptions { gap, ious, limit, seed, absent, plan, .. } = &self.options;
+        let RetrieveOptions { gap, difficulty, ious, limit, seed, absent, plan, .. } = &self.options;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("protocol", "retrieve")?;
         map.serialize_entry("created_by", CREATED_BY)?;
@@ -423,7 +438,8 @@ impl Serialize for RetrieveReport {
         map.serialize_entry("dims_dropped", dims_dropped)?;
         let (index, top) = (&self.index, plan.top);
         let options = json!({
-            "index": index, "top": top, "gap": gap, "iou": ious, "limit": limit, "seed": seed, "absent": absent, "plan": plan
+            "index": index, "top": top, "gap": gap, "difficulty": difficulty, "iou": ious, "limit": limit, "seed": seed,
+            "absent": absent, "plan": plan
         });
         map.serialize_entry("options", &options)?;
         map.serialize_entry("machine", &self.machine)?;

@@ -19,7 +19,7 @@ pub(super) const SLICES: [SliceBy; 4] = [
     // Square pixels, with COCO's small, medium and large.
     SliceBy {
         name: "area_px",
-        of: |_, shown| Some(f64::from(shown.bbox.area())),
+        of: |_, shown| shown.is_located.then(|| f64::from(shown.bbox.area())),
         starts: &[0.0, 1024.0, 9216.0],
     },
     SliceBy { name: "rotation", of: turn, starts: &[0.0, 10.0, 20.0, 45.0, 90.0] },
@@ -58,7 +58,7 @@ mod tests {
     fn labelled(scale: Option<f64>, rotation: Option<f64>) -> LabelledBox {
         let bbox = Bbox::new(0.0, 0.0, 32.0, 32.0);
         let (id, instance) = ("1".to_owned(), "a".to_owned());
-        LabelledBox { id, image: 0, instance, category: None, bbox, scale, rotation, occlusion: None }
+        LabelledBox { scale, rotation, ..LabelledBox::new(id, 0, instance, bbox) }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::encoder::{Encoder, Mapping, embed, open_picture};
 use super::protocol_report::{Example, Mark, Panel, best_and_worst, means};
-use super::roi::{BINS, align};
+use super::roi::{BINS, Samples, align};
 use super::truth::check_size;
 use super::workers::{pool, share};
 use super::{EvalError, InOrder, LabelledBox, LabelledSet, Machine, ModelData, ProtocolReport, QueryFigures};
@@ -33,7 +33,7 @@ pub struct TrackOptions {
     /// Frames between two that are compared.
     pub gaps: Vec<u32>,
     /// Points along each side of a bin of RoIAlign.
-    pub samples: usize,
+    pub samples: Samples,
     /// Examples that are kept for a page, of the largest gap.
     pub examples: usize,
 }
@@ -303,6 +303,7 @@ fn data(set: &LabelledSet, frames: &[Frame<'_>]) -> InOrder<Value> {
         boxes().map(|(video, labelled)| (video, labelled.instance.as_str())).collect();
     let facts = [
         ("sequence", json!(set.file.display().to_string())),
+        ("form", json!(set.form)),
         ("digest", json!(set.digest)),
         ("videos", json!(videos.len())),
         ("frames", json!(frames.len())),
@@ -314,13 +315,17 @@ fn data(set: &LabelledSet, frames: &[Frame<'_>]) -> InOrder<Value> {
 
 fn told(options: &TrackOptions) -> InOrder<Value> {
     let views = options.tile_px.map_or_else(|| "whole".to_owned(), |px| format!("tiles:{px}"));
+    let samples = match options.samples {
+        Samples::Fixed(samples) => json!(samples),
+        Samples::Adaptive => json!("adaptive"),
+    };
     let facts = [
         ("views", json!(views)),
         ("long_side_px", json!(options.long_side_px)),
         ("every", json!(options.every)),
         ("last", json!(options.last)),
         ("gaps", json!(options.gaps)),
-        ("samples", json!(options.samples)),
+        ("samples", samples),
     ];
     InOrder::named_as(facts)
 }

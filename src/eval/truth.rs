@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::{EvalError, LabelledBox, LabelledImage, LabelledSet, Place};
+use super::{Difficulty, EvalError, LabelledBox, LabelledImage, LabelledSet, Place, RetrieveOptions};
 use crate::collection::{Collection, bytes_of_path};
 use crate::query::Scope;
 use crate::storage::StorageError;
@@ -23,23 +23,31 @@ pub(super) struct GroundTruth<'a> {
     of_instance: HashMap<&'a str, Vec<&'a LabelledBox>>,
     root: String,
     gap: u32,
+    difficulty: Option<Difficulty>,
 }
+
+/// A labelled box, and its place in the collection.
+pub(super) type Right<'a> = (&'a LabelledBox, Place);
 
 /// What is right for one query.
 pub(super) struct Target<'a> {
     /// The boxes that show its instance.
-    pub boxes: Vec<(&'a LabelledBox, Place)>,
+    pub boxes: Vec<Right<'a>>,
     /// Images that count neither way.
     pub junk: HashSet<usize>,
 }
 
 impl<'a> GroundTruth<'a> {
-    /// Ties `gallery` to `collection`: by path, else by content. Frames of a query's video that are less than `gap` away are
-    /// junk.
+    /// Ties `gallery` to `collection`: by path, else by content. Frames of a query's video that are less than the gap away are
+    /// junk, and so is what the difficulty leaves out.
     ///
     /// # Errors
     /// Labelled images that the collection does not have, or has in another size.
-    pub fn new(collection: &Collection, gallery: &'a LabelledSet, gap: u32) -> Result<Self, EvalError> {
+    pub fn new(
+        collection: &Collection,
+        gallery: &'a LabelledSet,
+        options: &RetrieveOptions,
+    ) -> Result<Self, EvalError> {
         let listing = collection.listing()?;
         let mut by_content: HashMap<[u8; 32], Vec<usize>> = HashMap::new();
         for (place, listed) in listing.iter().enumerate() {
@@ -55,7 +63,8 @@ impl<'a> GroundTruth<'a> {
             copies: HashSet::new(),
             of_instance: HashMap::new(),
             root: collection.manifest().root.clone(),
-            gap,
+            gap: options.gap,
+            difficulty: options.difficulty,
         };
         let mut absent = Vec::new();
         for image in &gallery.images {
@@ -142,7 +151,14 @@ impl<'a> GroundTruth<'a> {
         let of_it = self.of_instance.get(asked.instance.as_str()).into_iter().flatten();
         let placed = of_it
             .map(|&labelled| (labelled, Place { image: self.tied[labelled.image], bbox: labelled.bbox }));
-        let boxes = placed.filter(|(_, place)| !junk.contains(&place.image)).collect();
+        let is_meant = |(labelled, _): &Right<'_>| match labelled.grade {
+            None => true,
+            Some(grade) => self.difficulty.unwrap_or(Difficulty::Medium).holds(grade),
+        };
+        let (meant, left_out): (Vec<_>, Vec<_>) = placed.partition(is_meant);
+        let right: HashSet<usize> = meant.iter().map(|(_, place)| place.image).collect();
+        junk.extend(left_out.iter().map(|(_, place)| place.image).filter(|image| !right.contains(image)));
+        let boxes = meant.into_iter().filter(|(_, place)| !junk.contains(&place.image)).collect();
         Target { boxes, junk }
     }
 }
@@ -154,13 +170,13 @@ pub(super) fn check_size(
     width: u32,
     height: u32,
 ) -> Result<(), EvalError> {
-    match (image.width, image.height) == (width, height) {
-        true => Ok(()),
-        false => Err(EvalError::OtherSize {
+    match image.size {
+        Some(said) if said != [width, height] => Err(EvalError::OtherSize {
             file: set.file.clone(),
             image: image.name.clone(),
-            said: [image.width, image.height],
+            said,
             found: [width, height],
         }),
+        _ => Ok(()),
     }
 }

@@ -206,7 +206,7 @@ fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> M
                         }))
                         @for (rank, hit) in (1..).zip(query.hits.iter().take(HITS_SHOWN)) {
                             @let truth = hit.truth.iter().map(|&bbox| (bbox, "box true"));
-                            @let class = if hit.iou.is_some_and(|iou| iou >= 0.5) { "box right" } else { "box wrong" };
+                            @let class = if hit.shows(0.5) { "box right" } else { "box wrong" };
                             @let boxes = truth.chain([(hit.bbox, class)]).collect::<Vec<_>>();
                             (stage((input.hit_picture)(hit), &boxes, html! {
                                 b { (rank) ". " } (hit.image) ", " (format!("{:.3}", hit.score))
@@ -215,7 +215,7 @@ fn gallery(title: &str, queries: &[&QueryReport], input: &RetrievePage<'_>) -> M
                         }
                     }
                 }
-                p.hint { "Green: IoU .5 or more with a box of the instance; red: less; dashed: that box." }
+                p.hint { "Green: IoU .5 or more with a box of the instance, or a right image where no box is known; red: less; dashed: that box." }
             }
         }
     }

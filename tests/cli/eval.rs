@@ -380,6 +380,71 @@ fn sets_that_cannot_be_used_say_why() {
     set.work.write("labels.txt", "1,2,3");
     set.work
         .run(["eval", "retrieve", "c", "--gallery", "labels.txt", "--queries", "set/queries.json"])
-        .refused(2, &["labels.txt", ".json (COCO)"]);
+        .refused(2, &["labels.txt", ".json (COCO, TAO)"]);
     set.retrieve(&["--csv", "set/gallery.json"]).refused(2, &["gallery.json", "--csv"]);
+}
+
+#[test]
+fn oxfords_judgements_say_what_is_right_junk_and_left_out() {
+    let set = Set::new();
+    // The cat is in scenes 0 and 1, the engine in 0 and 3.
+    let truth = json!({
+        "imlist": (0..SCENES.len()).map(|at| format!("images/{at}.png")).collect::<Vec<_>>(),
+        "qimlist": ["queries/chelsea.png", "queries/motorcycle_left.png"],
+        "gnd": [
+            {"bbx": [120, 60, 300, 210], "easy": [1], "hard": [0], "junk": [4]},
+            {"bbx": [300, 190, 470, 340], "easy": [0, 3], "hard": [], "junk": []}]});
+    set.work.write("set/gnd_scenes.json", truth.to_string());
+    let asked = |more: &[&str]| {
+        let args = ["eval", "retrieve", "c", "--gallery", "set/gnd_scenes.json"];
+        set.work.run([&args[..], more].concat())
+    };
+    let report = asked(&["--json", "--html", "p.html"]).done().json();
+    assert_eq!(report["data"]["gallery_form"], "ROxford/RParis/INSTRE");
+    assert_eq!((&report["options"]["difficulty"], &report["queries"]), (&json!("medium"), &json!(2)));
+    assert!(value(&report, "map.trapezoidal") > 0.8, "{}", report["metrics"]);
+    let metrics = report["metrics"].as_object().unwrap();
+    assert!(!metrics.contains_key("miou") && !metrics.contains_key("success.iou.0.5"), "no box is known");
+    let cat = &report["per_query"][0];
+    assert_eq!(
+        (&cat["query"], &cat["positives"], &cat["junk"]),
+        (&json!("queries/chelsea.png"), &json!(2), &json!(1))
+    );
+    let first = &cat["hits"][0];
+    assert_eq!((&first["relevant"], &first["iou"]), (&json!(true), &Value::Null));
+    assert!(std::fs::read_to_string(set.work.at("p.html")).unwrap().contains("box right"));
+    // What is easy is junk to who asks for what is hard, and who has nothing hard to find is left out.
+    let hard = asked(&["--difficulty", "hard", "--top", "1000", "--json"]).done().json();
+    assert_eq!((&hard["queries"], &hard["left_out"]), (&json!(1), &json!(["queries/motorcycle_left.png"])));
+    let cat = &hard["per_query"][0];
+    assert_eq!((&cat["positives"], &cat["junk"]), (&json!(1), &json!(2)));
+    assert!(!images(cat).contains(&"1.png"), "{}", cat["hits"]);
+    assert!(value(&hard, "map.ilias.1000") <= 1.0);
+    let table = asked(&["--difficulty", "easy"]).done().stdout;
+    assert!(table.contains("ROxford/RParis/INSTRE"), "{table}");
+    set.retrieve(&["--difficulty", "easy"]).refused(2, &["gallery.json", "--difficulty"]);
+}
+
+#[test]
+fn ilias_has_a_folder_an_instance() {
+    let set = Set::new();
+    for (source, [left, top, w, h], instance) in OBJECTS {
+        let query = format!("ilias/{instance}/query/Q.png");
+        set.work.write(&query, std::fs::read(photo(source)).unwrap());
+        set.work.write(query.replace(".png", ".bbox.json"), json!([[left, top, w, h]]).to_string());
+        for (name, bbox) in truth(instance) {
+            let positive = format!("ilias/{instance}/pos/P{name}");
+            set.work.write(&positive, std::fs::read(set.work.at("set/images").join(&name)).unwrap());
+            set.work.write(positive.replace(".png", ".bbox.json"), json!([bbox]).to_string());
+        }
+    }
+    let args = ["eval", "retrieve", "c", "--gallery", "ilias", "--top", "1000", "--json"];
+    let report = set.work.run(args).done().json();
+    assert_eq!((&report["data"]["queries_form"], &report["queries"]), (&json!("ILIAS"), &json!(3)));
+    // The same objects, boxes and scenes as in the COCO files.
+    let coco = set.retrieve(&["--top", "1000", "--json"]).done().json();
+    for name in ["map.ilias.1000", "cmc.1", "success.iou.0.5", "miou"] {
+        let [ours, theirs] = [&report, &coco].map(|report| value(report, name));
+        assert!((ours - theirs).abs() < 1e-9, "{name}: {ours}, not {theirs}");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use image::imageops::{crop_imm, overlay};
 use serde_json::Value;
 
-use crate::workspace::{Workspace, keys, photo};
+use crate::workspace::{Run, Workspace, keys, patchdex, photo};
 
 fn metric(report: &Value, name: &str) -> f64 {
     let value = &report["metrics"][name]["value"];
@@ -154,20 +154,27 @@ fn identify_refuses_what_cannot_be_meant() {
     }
 }
 
+/// Objects that wander: part of a photograph, and its box there.
+const WANDERERS: [(&str, [u32; 4]); 3] = [
+    ("chelsea.png", [120, 60, 90, 90]),
+    ("coffee.png", [200, 100, 90, 90]),
+    ("astronaut.png", [170, 60, 90, 90]),
+];
+
+/// Where an object is in a frame: left and top.
+fn wandered(frame: u32, track: u32) -> [u32; 2] {
+    [20 + 130 * track - 10 * frame, 40 + 90 * track + 5 * frame]
+}
+
 /// A MOT Challenge folder of three frames: parts of photographs that wander over gravel, with their boxes.
 fn sequence(work: &Workspace) {
-    let parts = [
-        ("chelsea.png", [120, 60, 90, 90]),
-        ("coffee.png", [200, 100, 90, 90]),
-        ("astronaut.png", [170, 60, 90, 90]),
-    ];
     let mut truth = String::new();
     std::fs::create_dir_all(work.at("seq/img1")).unwrap();
     for frame in 1..=3u32 {
         let mut scene = image::open(photo("gravel.png")).unwrap().to_rgb8();
-        for (track, (name, [x, y, w, h])) in (1u32..).zip(parts) {
+        for (track, (name, [x, y, w, h])) in (1u32..).zip(WANDERERS) {
             let part = crop_imm(&image::open(photo(name)).unwrap().to_rgb8(), x, y, w, h).to_image();
-            let (left, top) = (20 + 130 * track - 10 * frame, 40 + 90 * track + 5 * frame);
+            let [left, top] = wandered(frame, track);
             overlay(&mut scene, &part, left.into(), top.into());
             truth += &format!("{frame},{track},{},{},{w},{h},1,{track},1\n", left + 1, top + 1);
         }
@@ -204,15 +211,138 @@ fn track_matches_what_wanders_to_itself() {
     work.run(args).refused(2, &["gt.txt: line 2"]);
 }
 
+/// The same frames, with masks, laid out as DAVIS.
+fn davis(work: &Workspace) {
+    for frame in 1..=3u32 {
+        let mut masks = image::GrayImage::new(512, 512);
+        for (track, (_, [.., w, h])) in (1u32..).zip(WANDERERS) {
+            let [left, top] = wandered(frame, track);
+            let mask = image::GrayImage::from_pixel(w, h, image::Luma([track as u8]));
+            overlay(&mut masks, &mask, left.into(), top.into());
+        }
+        let [jpg, png] =
+            ["JPEGImages", "Annotations"].map(|part| format!("davis/{part}/480p/v/{:05}", frame - 1));
+        // What the name says is not believed: frames stay as they are.
+        work.write(format!("{jpg}.jpg"), std::fs::read(work.at(format!("seq/img1/{frame:06}.png"))).unwrap());
+        work.write(format!("{png}.png"), b"");
+        masks.save(work.at(format!("{png}.png"))).unwrap();
+    }
+}
+
+/// All figures of a run.
+fn figures(report: &Value) -> Vec<(String, f64)> {
+    let metrics = report["metrics"].as_object().unwrap();
+    metrics.iter().map(|(name, mean)| (name.clone(), mean["value"].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn track_reads_the_same_boxes_in_every_form() {
+    let work = Workspace::new();
+    sequence(&work);
+    let asked = |more: &[&str]| {
+        let args = [&["eval", "track"], more, &["--gaps", "1,2", "--samples", "adaptive", "--json"]].concat();
+        work.run(args).done().json()
+    };
+    let mot = asked(&["seq"]);
+    assert_eq!(
+        (&mot["data"]["form"], &mot["options"]["samples"]),
+        (&"MOT Challenge".into(), &"adaptive".into())
+    );
+    assert_eq!(metric(&mot, "same_instance.gap.2"), 1.0);
+    let frames = asked(&["seq/img1", "--labels", "seq/gt/gt.txt"]);
+    assert_eq!(figures(&frames), figures(&mot));
+
+    davis(&work);
+    let mut scalabel = Vec::new();
+    for frame in 1..=3u32 {
+        let name = format!("{frame:06}.png");
+        let label = |(track, (_, [.., w, h])): (u32, (&str, [u32; 4]))| {
+            let [left, top] = wandered(frame, track);
+            serde_json::json!({"id": track.to_string(), "category": format!("kind {track}"),
+                "box2d": {"x1": left, "y1": top, "x2": left + w - 1, "y2": top + h - 1}})
+        };
+        let labels: Vec<Value> = (1u32..).zip(WANDERERS).map(label).collect();
+        let picture = std::fs::read(work.at(format!("seq/img1/{name}"))).unwrap();
+        work.write(format!("bdd100k/images/track/val/v/{name}"), picture);
+        scalabel.push(
+            serde_json::json!({"name": name, "videoName": "v", "frameIndex": frame - 1, "labels": labels}),
+        );
+    }
+    work.write("bdd100k/labels/box_track_20/val/v.json", Value::from(scalabel).to_string());
+    let bdd100k = asked(&["bdd100k/labels/box_track_20/val"]);
+    assert_eq!(bdd100k["data"]["form"], "BDD100K/Scalabel");
+    assert_eq!(figures(&bdd100k), figures(&mot));
+    let davis = asked(&["davis"]);
+    assert_eq!((&davis["data"]["form"], &davis["data"]["videos"]), (&"DAVIS".into(), &1.into()));
+    let instances = |report: &Value| {
+        figures(report).into_iter().filter(|(name, _)| name.starts_with("same_instance")).collect::<Vec<_>>()
+    };
+    assert_eq!(instances(&davis), instances(&mot));
+
+    for (args, parts) in [
+        (&["seq", "--labels", "none.txt"][..], &["none.txt"][..]),
+        (&["bdd100k/labels/box_track_20/val/v.json", "--labels", "seq/gt/gt.txt"], &["leave --labels out"]),
+        (&["video.avi"], &["--labels gt.txt"]),
+        (&["seq", "--samples", "0"], &["from 1 to 8, or adaptive"]),
+        (&["bdd100k"], &["MOT Challenge", "DAVIS", "Scalabel"]),
+    ] {
+        let run = work.run([&["eval", "track"], args].concat());
+        assert!(run.code != 0 && parts.iter().all(|part| run.stderr.contains(part)), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn videos_are_decoded_by_ffmpeg_where_it_is_installed() {
+    let work = Workspace::new();
+    sequence(&work);
+    fn asked<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["eval", "track"], more, &["--gaps", "1,2", "--json"]].concat()
+    }
+    work.write("v.avi", b"no video");
+    let args = asked(&["v.avi", "--labels", "seq/gt/gt.txt"]);
+    let without = Run::of(patchdex().current_dir(work.at(".")).args(&args).env("PATH", work.at("seq")));
+    without.refused(1, &["v.avi", "ffmpeg, which is not installed", "folder of frames"]);
+    // Pictures as they are, in a container of videos.
+    let encode = ["-v", "error", "-y", "-i", "seq/img1/%06d.png", "-c:v", "png", "v.avi"];
+    match std::process::Command::new("ffmpeg").current_dir(work.at(".")).args(encode).status() {
+        Err(_) => work.run(&args).refused(1, &["ffmpeg, which is not installed"]),
+        Ok(status) => {
+            assert!(status.success());
+            let folder = work.run(asked(&["seq"])).done().json();
+            let video = work.run(&args).done();
+            assert!(video.stderr.contains("decoding v.avi"), "{}", video.stderr);
+            assert_eq!(figures(&video.json()), figures(&folder));
+            // Frames keep their numbers.
+            let last = [&args[..], &["--every", "2", "--last", "3"]].concat();
+            let last = work.run(last).done().json();
+            assert_eq!(
+                (&last["data"]["frames"], &last["per_query"][0]["query"]),
+                (&2.into(), &"v: 1 to 3".into())
+            );
+            // A folder of MOT Challenge with the video in place of frames.
+            std::fs::remove_dir_all(work.at("seq/img1")).unwrap();
+            std::fs::rename(work.at("v.avi"), work.at("seq/v.avi")).unwrap();
+            assert_eq!(figures(&work.run(asked(&["seq"])).done().json()), figures(&folder));
+            work.write("v.avi", b"no video");
+            work.run(asked(&["v.avi", "--labels", "seq/gt/gt.txt"]))
+                .refused(2, &["v.avi", "ffmpeg cannot decode it"])
+        }
+    };
+}
+
+/// Objects of scenes: part of a photograph, and its box there.
+const PARTS: [(&str, [u32; 4]); 3] = [
+    ("chelsea.png", [120, 60, 160, 160]),
+    ("coffee.png", [190, 100, 200, 200]),
+    ("motorcycle_left.png", [300, 190, 160, 150]),
+];
+/// Where the two objects of each scene are.
+const PLACES: [[u32; 4]; 4] =
+    [[10, 20, 260, 260], [280, 20, 20, 270], [240, 240, 30, 30], [60, 300, 300, 40]];
+
 /// Two sets of scenes: the cat (class 1), the cup (2) and the engine (3) on gravel and grass (0), a frame of 8 px ignored.
 fn scenes(work: &Workspace) {
-    let parts = [
-        ("chelsea.png", [120, 60, 160, 160]),
-        ("coffee.png", [190, 100, 200, 200]),
-        ("motorcycle_left.png", [300, 190, 160, 150]),
-    ];
-    let places = [[10, 20, 260, 260], [280, 20, 20, 270], [240, 240, 30, 30], [60, 300, 300, 40]];
-    for (at, [x, y, u, v]) in places.into_iter().enumerate() {
+    for (at, [x, y, u, v]) in PLACES.into_iter().enumerate() {
         let ground = ["gravel.png", "grass.png"][at % 2];
         let mut scene = image::open(photo(ground)).unwrap().to_rgb8();
         let mut labels = image::GrayImage::new(scene.width(), scene.height());
@@ -222,15 +352,11 @@ fn scenes(work: &Workspace) {
             pixel.0 = [if edge < 8 { 255 } else { 0 }];
         }
         for (class, (left, top)) in [(at % 3, (x, y)), ((at + 1) % 3, (u, v))] {
-            let (name, [px, py, w, h]) = parts[class];
+            let (name, [px, py, w, h]) = PARTS[class];
             let part = crop_imm(&image::open(photo(name)).unwrap().to_rgb8(), px, py, w, h).to_image();
-            overlay(&mut scene, &part, left, top);
-            overlay(
-                &mut labels,
-                &image::GrayImage::from_pixel(w, h, image::Luma([class as u8 + 1])),
-                left,
-                top,
-            );
+            let mask = image::GrayImage::from_pixel(w, h, image::Luma([class as u8 + 1]));
+            overlay(&mut scene, &part, left.into(), top.into());
+            overlay(&mut labels, &mask, left.into(), top.into());
         }
         let set = if at < 3 { "train" } else { "val" };
         for folder in ["images", "labels"] {

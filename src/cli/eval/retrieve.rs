@@ -11,9 +11,11 @@ use crate::cli::progress::QueryBar;
 use crate::cli::target::command_line;
 use crate::cli::{Outcome, output, pictures};
 use crate::collection::Collection;
+use crate::core::Kind;
 use crate::engine::{Engine, EngineOptions};
 use crate::eval::{
-    InOrder, LabelledSet, Mean, RetrieveOptions, RetrieveReport, VARIANT_FIGURES, run_retrieve,
+    Difficulty, InOrder, LabelledSet, Mean, RetrieveOptions, RetrieveReport, Role, VARIANT_FIGURES,
+    run_retrieve,
 };
 use crate::query::{STAGES, Stage};
 use crate::report::{RetrievePage, retrieve_page};
@@ -26,18 +28,23 @@ pub(crate) struct Arguments {
     /// Folder of the collection, made of the gallery's images and any others
     #[arg(value_name = "COLLECTION")]
     collection: PathBuf,
-    /// Labels of the gallery: a COCO file whose boxes say which instance they show (attributes.instance_id, or track_id); names
-    /// of images are relative to its folder
-    #[arg(long, value_name = "FILE")]
+    /// Labels of the gallery, known by their form: a COCO or TAO file whose boxes say which instance they show
+    /// (attributes.instance_id, or track_id; names of images are relative to its folder), BDD100K/Scalabel, a MOT Challenge or DAVIS
+    /// folder, an ILIAS folder, or the ground truth of ROxford, RParis or INSTRE as tools/datasets/judged.py writes it
+    #[arg(long, value_name = "LABELS")]
     gallery: PathBuf,
-    /// Labels of the queries, such a file too: each box is a query
-    #[arg(long, value_name = "FILE")]
-    queries: PathBuf,
+    /// Labels of the queries, such ones too: each box is a query [default: the queries of --gallery, or its boxes]
+    #[arg(long, value_name = "LABELS")]
+    queries: Option<PathBuf>,
+    /// Which images are right where the gallery says how hard they are (ROxford, RParis): easy, medium (easy and hard) or hard
+    /// [default: medium]
+    #[arg(long, value_name = "NAME", value_parser = Difficulty::ALL.map(|(name, _)| name))]
+    difficulty: Option<String>,
     /// Frames of the query's video (video_id) whose frame_index is less than this away are neither right nor wrong, as the
     /// query's own image
     #[arg(long, value_name = "N", default_value_t = 0)]
     gap: u32,
-    /// Hits that count, best first, as of 'query --top'
+    /// Hits that count, best first, as of 'query --top'; ILIAS takes 1000
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     top: u32,
     /// Intersections over union from which a box is right
@@ -71,13 +78,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    require_folder(&arguments.collection, &[&arguments.gallery, &arguments.queries])?;
+    let queries = arguments.queries.as_ref().unwrap_or(&arguments.gallery);
+    require_folder(&arguments.collection, &[&arguments.gallery, queries])?;
     arguments.output.check("slice,from,")?;
-    let [gallery, queries] = [&arguments.gallery, &arguments.queries].map(|file| LabelledSet::read(file));
-    let (gallery, queries) = (gallery?, queries?);
+    let gallery = LabelledSet::read(&arguments.gallery, Role::Gallery)?;
+    let queries = LabelledSet::read(queries, Role::Queries)?;
     let threads = arguments.runtime.threads();
     let options = RetrieveOptions {
         gap: arguments.gap,
+        difficulty: difficulty(arguments, &gallery)?,
         ious: arguments.iou.clone(),
         limit: arguments.limit.map(|limit| limit as usize),
         seed: arguments.seed,
@@ -95,6 +104,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let report = report?;
     arguments.output.write(&report, || report.to_csv(), || page(arguments, &report), print_table)?;
     Ok(Outcome::Done)
+}
+
+/// What is asked for of a gallery with grades; none where it has none.
+fn difficulty(arguments: &Arguments, gallery: &LabelledSet) -> Result<Option<Difficulty>, Failure> {
+    let asked = arguments.difficulty.as_deref();
+    let named =
+        Difficulty::ALL.iter().find(|(name, _)| asked == Some(*name)).map(|(_, difficulty)| *difficulty);
+    match gallery.boxes.iter().any(|labelled| labelled.grade.is_some()) {
+        true => Ok(Some(named.unwrap_or(Difficulty::Medium))),
+        false if asked.is_none() => Ok(None),
+        false => {
+            let file = arguments.gallery.display();
+            let message =
+                format!("{file}: its images have no grades of easy and hard; leave --difficulty out");
+            Err(Failure::new(Kind::Invalid, message))
+        }
+    }
 }
 
 /// Stands for every stage.
@@ -129,16 +155,18 @@ fn print_table(report: &RetrieveReport) -> Result<(), Failure> {
     let (data, model) = (&setup.data, &setup.model);
     let count = |number: usize| output::count(number as u64);
     output::line(&format!(
-        "data      {}: {}, {}, {}; {} beside them\n\
-         queries   {}: {} asked, {} with nothing to find, of {}; hits {}, gap {}\n\
+        "data      {} ({}): {}, {}, {}; {} beside them\n\
+         queries   {} ({}): {} asked, {} with nothing to find, of {}; hits {}, gap {}\n\
          model     {}, {}, {}; {} index\n\
          machine   {}, {}, {}; {} at a time\n",
         output::name(&data.gallery),
+        data.gallery_form,
         output::counted(data.images as u64, "image"),
         output::counted(data.boxes as u64, "box"),
         output::counted(data.instances as u64, "instance"),
         output::counted(data.distractors as u64, "image"),
         output::name(&data.queries),
+        data.queries_form,
         count(report.per_query.len()),
         count(report.left_out.len()),
         count(data.query_boxes),

@@ -1,14 +1,14 @@
 //! COCO: `images`, and `annotations` whose boxes are `x, y, width, height` in pixels. Which instance a box shows is its
 //! attribute `instance_id`, else its own `instance_id`, else (TAO) its `track_id`. Names of files are relative to the file's
-//! folder.
+//! folder, or to `frames/` beside that (TAO: `annotations/train.json`, `frames/train/...`).
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{LabelError, LabelledBox, LabelledImage, Labels};
+use super::{Files, LabelError, LabelledBox, LabelledImage, Labels, Role};
 use crate::core::Bbox;
 
 #[derive(Deserialize)]
@@ -23,6 +23,8 @@ struct File {
 struct Category {
     id: Value,
     name: Value,
+    #[serde(default)]
+    supercategory: Value,
 }
 
 // Values are checked by hand where an error has to name their entry.
@@ -56,12 +58,31 @@ struct Annotation {
     attributes: Map<String, Value>,
 }
 
-/// Reads the `bytes` of a file in `path`.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
-    let file: File =
-        serde_json::from_slice(bytes).map_err(|source| LabelError::Json { path: path.to_owned(), source })?;
+/// Reads the file `path`.
+pub(super) fn read(path: &Path, _: Role, files: &mut Files) -> Result<Labels, LabelError> {
+    labels(path, &files.read(path)?)
+}
+
+/// The folder that names of files are relative to.
+fn root(path: &Path, first: Option<&Image>) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folder = absolute.parent().unwrap_or(Path::new(""));
+    let folder = absolute.parent().unwrap_or(Path::new("")).to_owned();
+    let frames = folder.parent().map(|parent| parent.join("frames"));
+    let is_there = |root: &PathBuf| {
+        first.is_some_and(|first| {
+            !folder.join(&first.file_name).exists() && root.join(&first.file_name).exists()
+        })
+    };
+    frames.filter(is_there).unwrap_or(folder)
+}
+
+fn labels(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
+    let file: File = serde_json::from_slice(bytes).map_err(|source| LabelError::Json {
+        path: path.to_owned(),
+        wanted: "a COCO file of images and annotations",
+        source,
+    })?;
+    let folder = root(path, file.images.first());
     let entry = |what, id: &Value, wrong: String| LabelError::Entry {
         path: path.to_owned(),
         what,
@@ -82,13 +103,15 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
         images.push(LabelledImage {
             path: folder.join(&image.file_name),
             name: image.file_name,
-            width: image.width,
-            height: image.height,
+            size: Some([image.width, image.height]),
             frame: name(&image.video_id).zip(image.frame_index.as_i64()),
         });
     }
-    let categories: HashMap<String, String> =
-        file.categories.iter().filter_map(|category| name(&category.id).zip(name(&category.name))).collect();
+    let category = |category: &Category| {
+        Some((name(&category.id)?, (name(&category.name)?, name(&category.supercategory))))
+    };
+    let categories: HashMap<String, (String, Option<String>)> =
+        file.categories.iter().filter_map(category).collect();
     let mut boxes = Vec::with_capacity(file.annotations.len());
     for annotation in file.annotations {
         let wrong = |wrong: String| entry("annotation", &annotation.id, wrong);
@@ -99,12 +122,12 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
             wrong(format!("its image_id is {id}, and no image of the file has that id"))
         })?;
         let bbox = serde_json::from_value::<Bbox>(annotation.bbox.clone()).ok();
+        let [width, height] = images[image].size.unwrap_or_default();
         let is_sound = |bbox: &Bbox| {
-            let LabelledImage { width, height, .. } = images[image];
             bbox.w > 0.0 && bbox.h > 0.0 && bbox.intersection(&Bbox::of_image(width, height)).area() > 0.0
         };
         let bbox = bbox.filter(is_sound).ok_or_else(|| {
-            let LabelledImage { name, width, height, .. } = &images[image];
+            let name = &images[image].name;
             wrong(format!(
                 "its bbox is {}; it must be [x, y, width, height] in pixels, not empty, and inside {name} ({width}x{height} px)",
                 annotation.bbox
@@ -125,15 +148,15 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
                 value.as_f64().map(Some).ok_or_else(wrong)
             }
         };
+        let (category, supercategory) =
+            name(&annotation.category_id).and_then(|id| categories.get(&id).cloned()).unzip();
         boxes.push(LabelledBox {
             scale: number("scale")?,
             rotation: number("rotation")?,
             occlusion: number("occlusion")?,
-            id: name(&annotation.id).unwrap_or_default(),
-            image,
-            instance,
-            category: name(&annotation.category_id).and_then(|id| categories.get(&id).cloned()),
-            bbox,
+            category,
+            supercategory: supercategory.flatten(),
+            ..LabelledBox::new(name(&annotation.id).unwrap_or_default(), image, instance, bbox)
         });
     }
     Ok((images, boxes))
@@ -155,12 +178,13 @@ mod tests {
     use super::*;
 
     fn read_json(value: &Value) -> Result<Labels, String> {
-        read(Path::new("/set/gallery.json"), value.to_string().as_bytes()).map_err(|error| error.to_string())
+        labels(Path::new("/set/gallery.json"), value.to_string().as_bytes())
+            .map_err(|error| error.to_string())
     }
 
     fn with(annotation: &Value) -> Value {
         let image = json!({"id": 1, "file_name": "images/a.jpg", "width": 40, "height": 30, "video_id": 3, "frame_index": 9});
-        json!({"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "cup"}]})
+        json!({"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "cup", "supercategory": "kitchen"}]})
     }
 
     #[test]
@@ -172,8 +196,11 @@ mod tests {
         .unwrap();
         assert_eq!(images[0].path, Path::new("/set/images/a.jpg"));
         assert_eq!(images[0].frame, Some(("3".to_owned(), 9)));
-        let LabelledBox { id, image, instance, category, bbox, scale, rotation, occlusion } = &boxes[0];
-        assert_eq!(category.as_deref(), Some("cup"));
+        let LabelledBox { id, image, instance, bbox, scale, rotation, occlusion, .. } = &boxes[0];
+        assert_eq!(
+            (boxes[0].category.as_deref(), boxes[0].supercategory.as_deref()),
+            (Some("cup"), Some("kitchen"))
+        );
         assert_eq!((id.as_str(), *image, instance.as_str()), ("5", 0, "mug"));
         assert_eq!(
             (*bbox, *scale, *rotation, *occlusion),
@@ -186,6 +213,25 @@ mod tests {
             annotation.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
             assert_eq!(read_json(&with(&annotation)).unwrap().1[0].instance, "7");
         }
+    }
+
+    #[test]
+    fn images_of_tao_lie_in_a_folder_of_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "train/YFCC100M/v_1/frame0391.jpg";
+        let picture = folder.path().join("frames").join(name);
+        std::fs::create_dir_all(picture.parent().unwrap()).unwrap();
+        std::fs::write(&picture, b"").unwrap();
+        let image = json!({"id": 4, "video": "train/YFCC100M/v_1", "file_name": name, "width": 40, "height": 30,
+            "frame_index": 390, "video_id": 2, "license": 0, "neg_category_ids": [], "not_exhaustive_category_ids": []});
+        let annotation = json!({"id": 9, "image_id": 4, "track_id": 11, "category_id": 1, "video_id": 2, "iscrowd": 0,
+            "segmentation": [[1, 2, 4, 2, 4, 6, 1, 6]], "area": 12, "bbox": [1, 2, 3, 4]});
+        let tao = json!({"info": {}, "licenses": [], "videos": [], "tracks": [], "images": [image],
+            "annotations": [annotation], "categories": [{"id": 1, "name": "cup", "synset": "cup.n.01"}]});
+        let file = folder.path().join("annotations/train.json");
+        let (images, boxes) = labels(&file, tao.to_string().as_bytes()).unwrap();
+        assert_eq!((&images[0].path, &images[0].frame), (&picture, &Some(("2".to_owned(), 390))));
+        assert_eq!((boxes[0].instance.as_str(), boxes[0].category.as_deref()), ("11", Some("cup")));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum LabelError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A kind of file that nothing reads.
-    #[error("{}: no reader of labels reads this; give {}", path.display(), known.join(", or "))]
+    #[error("{}: no reader of labels reads this; give {}", path.display(), known.join("; "))]
     Unknown {
         /// The file.
         path: PathBuf,
@@ -38,6 +38,22 @@ pub enum LabelError {
         /// The folder.
         path: PathBuf,
     },
+    /// Labels none of whose images is there.
+    #[error("{}: none of its images is there; they lie in {wanted}", path.display())]
+    NoFiles {
+        /// The file or folder of labels.
+        path: PathBuf,
+        /// Where images are looked for.
+        wanted: &'static str,
+    },
+    /// A text that is no XML, or has not the elements that are wanted.
+    #[error("{}: no XML that can be read, or other than it is said to be: {wrong}", path.display())]
+    Xml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        wrong: String,
+    },
     /// A folder without frames.
     #[error("{}: no frame is here; frames are images that are named by their numbers: 000001.jpg", path.display())]
     NoFrames {
@@ -53,10 +69,12 @@ pub enum LabelError {
         source: PictureError,
     },
     /// Another text than it is said to be.
-    #[error("{}: not a COCO file of images and annotations: {source}", path.display())]
+    #[error("{}: not {wanted}: {source}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
+        /// What is wanted.
+        wanted: &'static str,
         /// What is wrong, and where.
         source: serde_json::Error,
     },
@@ -65,7 +83,7 @@ pub enum LabelError {
     Entry {
         /// The file.
         path: PathBuf,
-        /// `image`, `annotation` or `line`.
+        /// `image`, `annotation`, `line`, ...
         what: &'static str,
         /// What the file calls it.
         id: String,

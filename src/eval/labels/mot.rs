@@ -5,14 +5,15 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{LabelError, LabelledBox, LabelledImage, Labels};
+use super::{
+    Files, LabelError, LabelledBox, LabelledImage, Labels, Role, entries, is_picture, size_of, text,
+};
 use crate::core::Bbox;
-use crate::picture::{Limits, header};
-use crate::storage::StorageError;
 
 /// Where the boxes are.
 pub(super) const TRUTH: &str = "gt/gt.txt";
-const FRAMES: &str = "img1";
+/// Where the frames are.
+pub(super) const FRAMES: &str = "img1";
 /// Classes of MOT16 and later; the first is number 1.
 const CLASSES: [&str; 13] = [
     "pedestrian",
@@ -30,18 +31,29 @@ const CLASSES: [&str; 13] = [
     "crowd",
 ];
 
-/// Reads the `bytes` of `gt/gt.txt` of the folder `path`.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
+/// Reads the folder `path`.
+pub(super) fn read(path: &Path, _: Role, files: &mut Files) -> Result<Labels, LabelError> {
     let video = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let images = frames(path, &video)?;
+    let file = path.join(TRUTH);
+    let bytes = files.read(&file)?;
+    let images = frames(&path.join(FRAMES), &video, said_size(&path.join("seqinfo.ini")))?;
+    let boxes = boxes(&file, &bytes, &images)?;
+    Ok((images, boxes))
+}
+
+/// The boxes of `images` in the `bytes` of a `file` as `gt/gt.txt`.
+pub(super) fn boxes(
+    file: &Path,
+    bytes: &[u8],
+    images: &[LabelledImage],
+) -> Result<Vec<LabelledBox>, LabelError> {
     let places: HashMap<i64, usize> =
         images.iter().enumerate().filter_map(|(at, image)| Some((image.frame.as_ref()?.1, at))).collect();
-    let file = path.join(TRUTH);
     let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
     let mut boxes = Vec::new();
     for (number, line) in (1usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |wrong: &str| LabelError::Entry {
-            path: file.clone(),
+            path: file.to_owned(),
             what: "line",
             id: number.to_string(),
             wrong: format!(
@@ -63,80 +75,57 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Labels, LabelError> {
         let counts = rest.first().is_none_or(|&flag| flag != 0.0);
         let Some(&image) = places.get(&frame).filter(|_| counts) else { continue };
         let bbox = Bbox::new((left - 1.0) as f32, (top - 1.0) as f32, width as f32, height as f32);
-        let inside = bbox.intersection(&Bbox::of_image(images[image].width, images[image].height));
-        if inside.area() > 0.0 {
+        let is_inside = images[image]
+            .size
+            .is_none_or(|[width, height]| bbox.intersection(&Bbox::of_image(width, height)).area() > 0.0);
+        if is_inside {
             // MOT15 has coordinates of the ground where later years have a class and how much is seen.
             let class = match rest {
                 &[_, class, _] => whole(class).and_then(|class| usize::try_from(class).ok()?.checked_sub(1)),
                 _ => None,
             };
-            boxes.push(LabelledBox {
-                id: number.to_string(),
-                image,
-                instance: track.to_string(),
-                category: class.and_then(|class| CLASSES.get(class)).map(|&name| name.to_owned()),
-                bbox,
-                scale: None,
-                rotation: None,
-                occlusion: None,
-            });
+            let category = class.and_then(|class| CLASSES.get(class)).map(|&name| name.to_owned());
+            let one = LabelledBox::new(number.to_string(), image, track.to_string(), bbox);
+            boxes.push(LabelledBox { category, ..one });
         }
     }
-    Ok((images, boxes))
+    Ok(boxes)
 }
 
-/// The frames that have a file, in order; of the size that `seqinfo.ini` says, else of that of the first one.
-fn frames(folder: &Path, video: &str) -> Result<Vec<LabelledImage>, LabelError> {
-    let path = folder.join(FRAMES);
-    let entries = std::fs::read_dir(&path).map_err(StorageError::at("read the frames", &path))?;
-    let mut found: Vec<(i64, std::path::PathBuf)> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| is_picture(path))
-        .filter_map(|path| Some((path.file_stem()?.to_str()?.parse().ok()?, path)))
-        .collect();
+/// The frames of `folder` that have a file, in order; of the size that is `said`, else of that of the first one.
+pub(super) fn frames(
+    folder: &Path,
+    video: &str,
+    said: Option<[u32; 2]>,
+) -> Result<Vec<LabelledImage>, LabelError> {
+    let numbered = |path: std::path::PathBuf| Some((path.file_stem()?.to_str()?.parse().ok()?, path));
+    let mut found: Vec<(i64, std::path::PathBuf)> =
+        entries(folder)?.into_iter().filter(|path| is_picture(path)).filter_map(numbered).collect();
     found.sort();
     if let Some(twice) = found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let wrong = format!("{} has the same number; leave one of both", twice[1].1.display());
         let id = twice[0].0.to_string();
         return Err(LabelError::Entry { path: twice[0].1.clone(), what: "frame", id, wrong });
     }
-    let none = || LabelError::NoFrames { path: path.clone() };
+    let none = || LabelError::NoFrames { path: folder.to_owned() };
     let (_, first) = found.first().ok_or_else(none)?;
-    let (width, height) = match said_size(&folder.join("seqinfo.ini")) {
-        Some(size) => size,
-        None => {
-            let bytes = std::fs::read(first).map_err(StorageError::at("read", first))?;
-            let of_first = header(&bytes, &Limits::default());
-            of_first
-                .map(|header| (header.width, header.height))
-                .map_err(|source| LabelError::Picture { path: first.clone(), source })?
-        }
-    };
+    let size = said.map_or_else(|| size_of(first), Ok)?;
     let image = |(number, path): (i64, std::path::PathBuf)| LabelledImage {
-        name: path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        name: path.file_name().map_or_else(String::new, |name| text(Path::new(name))),
         path,
-        width,
-        height,
+        size: Some(size),
         frame: Some((video.to_owned(), number)),
     };
     Ok(found.into_iter().map(image).collect())
 }
 
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    extension.is_some_and(|extension| {
-        ["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff"].contains(&extension.as_str())
-    })
-}
-
-fn said_size(path: &Path) -> Option<(u32, u32)> {
+fn said_size(path: &Path) -> Option<[u32; 2]> {
     let text = std::fs::read_to_string(path).ok()?;
     let said = |key: &str| {
         let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
         value?.trim().parse::<u32>().ok().filter(|&side| side > 0)
     };
-    Some((said("imWidth")?, said("imHeight")?))
+    Some([said("imWidth")?, said("imHeight")?])
 }
 
 #[cfg(test)]
@@ -158,8 +147,7 @@ mod tests {
     }
 
     fn read_folder(folder: &tempfile::TempDir) -> Result<Labels, String> {
-        let bytes = std::fs::read(folder.path().join(TRUTH)).unwrap();
-        read(folder.path(), &bytes).map_err(|error| error.to_string())
+        read(folder.path(), Role::Gallery, &mut Files::default()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -170,7 +158,7 @@ mod tests {
         );
         let (images, boxes) = read_folder(&folder).unwrap();
         let frames: Vec<i64> = images.iter().map(|image| image.frame.as_ref().unwrap().1).collect();
-        assert_eq!((frames, images[0].width, images[1].height), (vec![1, 9], 40, 30));
+        assert_eq!((frames, images[1].size), (vec![1, 9], Some([40, 30])));
         let told: Vec<(usize, &str, Option<&str>)> =
             boxes.iter().map(|one| (one.image, one.instance.as_str(), one.category.as_deref())).collect();
         assert_eq!(told, [(0, "7", Some("pedestrian")), (1, "7", None)]);
@@ -180,7 +168,7 @@ mod tests {
     #[test]
     fn the_size_is_what_the_sequence_says() {
         let folder = folder("1,7,11,21,5,6,1\n", Some("[Sequence]\nname=a\nimWidth = 80\nimHeight=60\n"));
-        assert_eq!(read_folder(&folder).unwrap().0[1].width, 80);
+        assert_eq!(read_folder(&folder).unwrap().0[1].size, Some([80, 60]));
     }
 
     #[test]
