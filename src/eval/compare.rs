@@ -2,13 +2,13 @@
 //! the interval that drawing queries anew gives.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::measures::Mean;
+use super::measures::{Mean, Part};
 use super::{EvalError, InOrder};
 use crate::storage::StorageError;
 
@@ -20,6 +20,8 @@ struct Report {
     data: Value,
     #[serde(default)]
     model: Value,
+    #[serde(default)]
+    options: Value,
     metrics: serde_json::Map<String, Value>,
     per_query: Vec<Query>,
 }
@@ -27,6 +29,8 @@ struct Report {
 #[derive(Deserialize)]
 struct Query {
     query: String,
+    #[serde(default)]
+    group: Option<String>,
     #[serde(default)]
     metrics: HashMap<String, Option<f64>>,
 }
@@ -40,6 +44,8 @@ pub struct Comparison {
     pub of: String,
     /// The runs; all others are compared with the first.
     pub runs: Vec<Run>,
+    /// Options in which runs differ, `plan.ef` for `ef` of `plan`, with the value of every run; null where it has none.
+    pub options: InOrder<Vec<Value>>,
     /// Figures that all runs have, by name and level.
     pub metrics: InOrder<Compared>,
 }
@@ -99,6 +105,7 @@ pub fn compare(files: &[PathBuf]) -> Result<Comparison, EvalError> {
         protocol: "compare",
         of: first.protocol.clone(),
         runs: files.iter().zip(&reports).map(run).collect(),
+        options: differing(&reports),
         metrics: InOrder(metrics),
     })
 }
@@ -126,14 +133,46 @@ fn read(file: &Path) -> Result<Report, EvalError> {
     })
 }
 
+/// Options in which reports differ, in the order of names.
+fn differing(reports: &[Report]) -> InOrder<Vec<Value>> {
+    let all: Vec<BTreeMap<String, Value>> = reports.iter().map(|report| flat("", &report.options)).collect();
+    let names: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
+    let values = |name: &String| -> Vec<Value> {
+        all.iter().map(|options| options.get(name).cloned().unwrap_or_default()).collect()
+    };
+    let named = names.into_iter().map(|name| (name.clone(), values(name)));
+    InOrder(named.filter(|(_, values)| values.iter().any(|value| *value != values[0])).collect())
+}
+
+/// What an object holds, with what objects in it hold.
+fn flat(name: &str, value: &Value) -> BTreeMap<String, Value> {
+    match value {
+        Value::Object(object) => {
+            let inner = |(key, value): (&String, &Value)| {
+                flat(&if name.is_empty() { key.clone() } else { format!("{name}.{key}") }, value)
+            };
+            object.iter().flat_map(inner).collect()
+        }
+        Value::Null if name.is_empty() => BTreeMap::new(),
+        value => BTreeMap::from([(name.to_owned(), value.clone())]),
+    }
+}
+
 /// How much more `other` has than `first`, over the queries that both have.
-fn difference(first: &Report, other: &Report, name: &str) -> Option<Mean> {
+fn difference<'a>(first: &'a Report, other: &Report, name: &str) -> Option<Mean> {
     let value = |query: &Query| query.metrics.get(name).copied().flatten();
     let theirs: HashMap<&str, f64> =
         other.per_query.iter().filter_map(|query| Some((query.query.as_str(), value(query)?))).collect();
-    let pairs =
-        first.per_query.iter().filter_map(|query| Some(theirs.get(query.query.as_str())? - value(query)?));
-    Mean::of(&pairs.collect::<Vec<f64>>())
+    let mut groups: HashMap<&str, usize> = HashMap::new();
+    let part = |query: &'a Query| {
+        let (name, group) = (query.query.as_str(), query.group.as_deref());
+        let right = theirs.get(name)? - value(query)?;
+        let next = groups.len();
+        // Queries without a group are each alone.
+        let group = *groups.entry(group.unwrap_or(name)).or_insert(next);
+        Some(Part { right, asked: 1.0, group })
+    };
+    Mean::of_groups(&first.per_query.iter().filter_map(part).collect::<Vec<Part>>())
 }
 
 fn made_of(model: &Value) -> String {
@@ -151,6 +190,15 @@ fn digests(data: &Value) -> Vec<&Value> {
 }
 
 impl Comparison {
+    /// The value of an option: a text as it is, all else as JSON, a dash where a run has none.
+    pub fn shown(value: &Value) -> String {
+        match value {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text.clone(),
+            value => value.to_string(),
+        }
+    }
+
     /// How a table of figures starts.
     pub const CSV_START: &str = "metric,run,";
 
@@ -192,6 +240,29 @@ mod tests {
         let file = folder.join(name);
         std::fs::write(&file, report.to_string()).unwrap();
         file
+    }
+
+    #[test]
+    fn options_that_differ_are_named_with_the_value_of_every_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |name: &str, options: Value| {
+            let mut report: Value = serde_json::from_slice(
+                &std::fs::read(report(folder.path(), name, "track", &[("1", 0.2)])).unwrap(),
+            )
+            .unwrap();
+            report["options"] = options;
+            std::fs::write(folder.path().join(name), report.to_string()).unwrap();
+            folder.path().join(name)
+        };
+        let a = with("a", json!({"samples": 1, "views": "whole", "plan": {"ef": 8, "top": 5}}));
+        let b = with(
+            "b",
+            json!({"samples": "adaptive", "views": "whole", "plan": {"ef": 9, "top": 5}, "every": 8}),
+        );
+        let compared = compare(&[a, b]).unwrap();
+        let expected =
+            [("every", json!([null, 8])), ("plan.ef", json!([8, 9])), ("samples", json!([1, "adaptive"]))];
+        assert_eq!(serde_json::to_value(&compared.options).unwrap(), json!(BTreeMap::from(expected)));
     }
 
     #[test]

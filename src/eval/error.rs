@@ -182,6 +182,20 @@ pub enum EvalError {
         /// The largest number.
         most: u16,
     },
+    /// Labels without classes.
+    #[error("{}: none of its boxes has a category; classes are the names of these", path.display())]
+    NoClasses {
+        /// The labels.
+        path: PathBuf,
+    },
+    /// Labels of other images.
+    #[error("{}: no patch of the tiles of {} has a class in it; give the images that it labels", labels.display(), root.display())]
+    NoObjects {
+        /// The labels.
+        labels: PathBuf,
+        /// The folder of the images.
+        root: PathBuf,
+    },
     /// Training images without two classes to tell apart.
     #[error(
         "{}: the patches of the training images have less than two classes; 255 is what does not count, so that a mask of 0 and 255 has \
@@ -270,6 +284,8 @@ impl Fault for EvalError {
             | Self::Classes { .. }
             | Self::Report { .. }
             | Self::OneClass { .. }
+            | Self::NoClasses { .. }
+            | Self::NoObjects { .. }
             | Self::NothingToFind { .. } => Kind::Invalid,
             Self::Dimensions { .. } | Self::NotIndexed { .. } | Self::OtherSize { .. } => Kind::Incompatible,
             Self::NoTokens { .. } => Kind::NotFound,

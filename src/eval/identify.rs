@@ -8,8 +8,10 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::classes::{Class, ClassSet};
 use super::encoder::{Encoder, Mapping, cut, embed, open_picture};
-use super::protocol_report::{Example, Mark, Panel, best_and_worst, means};
+use super::measures::{Mean, Part};
+use super::protocol_report::{Example, Mark, Panel, best_and_worst, measure_by_measure};
 use super::transformation::Condition;
 use super::workers::{pool, share};
 use super::{EvalError, InOrder, Machine, ModelData, ProtocolReport, QueryFigures};
@@ -57,7 +59,8 @@ struct Tile {
 
 /// The tiles of the images, and what there was beside them.
 struct Tiles {
-    files: Vec<std::path::PathBuf>,
+    /// Each image that is used, with its width and height.
+    files: Vec<(std::path::PathBuf, [u32; 2])>,
     /// For each file its name, and the range of its tiles.
     images: Vec<(String, std::ops::Range<usize>)>,
     tiles: Vec<Tile>,
@@ -104,7 +107,7 @@ impl Tiles {
             let areas = (0..down).flat_map(|row| (0..across).map(move |col| (col as f32, row as f32)));
             let areas = areas.map(|(col, row)| Bbox::new(col * side, row * side, side, side));
             found.tiles.extend(areas.map(|area| Tile { image, area }));
-            found.files.push(file.path.clone());
+            found.files.push((file.path.clone(), [picture.width, picture.height]));
             found.images.push((name, first..found.tiles.len()));
         }
         found.digest = hasher.finalize().to_hex().to_string();
@@ -155,6 +158,12 @@ pub(super) struct Identification<'a> {
 /// For each tile which of its patches were found where they come from.
 type Right = Vec<Vec<bool>>;
 
+/// For each tile the classes of its patches; none is no object.
+type PatchClasses = Vec<Vec<Option<Class>>>;
+
+/// Figures, each with its part of every tile.
+type Tallies = Vec<(String, Vec<Part>)>;
+
 impl<'a> Identification<'a> {
     /// The tiles of the images of `sources`, as `model` sees them; `threads` work on them.
     pub fn new(
@@ -177,7 +186,7 @@ impl<'a> Identification<'a> {
     ) -> Result<Vec<Vec<f32>>, EvalError> {
         let Self { tiles, options, .. } = self;
         let image_tokens = |session: &mut &mut Session, image: usize| {
-            let picture = open_picture(&tiles.files[image])?;
+            let picture = open_picture(&tiles.files[image].0)?;
             let of_tile = |at: usize| {
                 let tile = cut(&picture, tiles.tiles[at].area);
                 let tile = condition.map_or_else(|| tile.clone(), |one| one.apply(&tile, self.seed(at, one)));
@@ -216,11 +225,21 @@ impl<'a> Identification<'a> {
 
     /// Identifies the vectors of the tiles as they are under `condition`.
     pub fn identified(&self, index: &dyn PatchIndex, queries: &[f32], condition: Option<Condition>) -> Right {
+        self.right(&self.nearest(index, queries), condition)
+    }
+
+    /// The patch of the unchanged tiles that each vector is most similar to.
+    fn nearest(&self, index: &dyn PatchIndex, queries: &[f32]) -> Vec<Option<usize>> {
         let found = self.pool.install(|| index.search_many(queries, 1, self.options.ef));
+        found.iter().map(|found| Some(found.first()?.row as usize)).collect()
+    }
+
+    /// Which of the patches that were found are those that were changed.
+    fn right(&self, found: &[Option<usize>], condition: Option<Condition>) -> Right {
         let (origins, patches) = (self.origins(condition), self.grid.len());
         let is_right = |tile: usize, patch: usize| {
-            let origin = origins[patch].map(|origin| (tile * patches + origin) as u64);
-            origin.is_some() && found[tile * patches + patch].first().map(|first| first.row) == origin
+            let origin = origins[patch].map(|origin| tile * patches + origin);
+            origin.is_some() && found[tile * patches + patch] == origin
         };
         let tiles = 0..self.tiles.tiles.len();
         tiles.map(|tile| (0..patches).map(|patch| is_right(tile, patch)).collect()).collect()
@@ -229,6 +248,117 @@ impl<'a> Identification<'a> {
     /// For each patch of a changed tile the patch of the unchanged one that it comes from; none where that is outside.
     fn origins(&self, condition: Option<Condition>) -> Vec<Option<usize>> {
         origins(&self.grid, condition, self.options.notebook_map)
+    }
+
+    /// The class of each patch of the tiles as they are under `condition`: that of the point of the unchanged tile that its centre
+    /// comes from.
+    fn classes(&self, set: &ClassSet, condition: Option<Condition>) -> Result<PatchClasses, EvalError> {
+        let centres = centres(&self.grid, condition, false);
+        let mut found = Vec::with_capacity(self.tiles.tiles.len());
+        for ((file, size), (_, range)) in self.tiles.files.iter().zip(&self.tiles.images) {
+            let classes = set.of_image(file, *size)?;
+            let of_tile = |Tile { area, .. }: &Tile| {
+                let class = |centre: &Option<(f32, f32)>| {
+                    centre.and_then(|(x, y)| classes.at(area.x + x, area.y + y))
+                };
+                centres.iter().map(class).collect()
+            };
+            found.extend(self.tiles.tiles[range.clone()].iter().map(of_tile));
+        }
+        Ok(found)
+    }
+
+    /// What is right of each tile under a condition, of those patches that `asked` has a class of, or of all.
+    fn tallies(
+        &self,
+        name: &str,
+        condition: Option<Condition>,
+        right: &Right,
+        asked: Option<&PatchClasses>,
+    ) -> Tallies {
+        let can_be = can_be_found(&self.grid, condition, self.options.notebook_map);
+        let is_asked = |tile: usize, patch: usize| asked.is_none_or(|asked| asked[tile][patch].is_some());
+        let tally = |measure: &str, holds: &dyn Fn(usize, usize) -> bool| {
+            (format!("{measure}.{name}"), self.parts(&is_asked, holds))
+        };
+        vec![
+            tally("same_patch", &|tile, patch| right[tile][patch]),
+            tally("ceiling", &|_, patch| can_be[patch]),
+        ]
+    }
+
+    /// Whether patches that were found have the class of those that were asked, its kind, and any class. `known` are classes of the
+    /// unchanged patches; what was not found has none.
+    fn class_tallies(
+        &self,
+        name: &str,
+        found: &[Option<usize>],
+        asked: &PatchClasses,
+        known: &PatchClasses,
+    ) -> Tallies {
+        let patches = self.grid.len();
+        let class = |tile: usize, patch: usize| {
+            found[tile * patches + patch].and_then(|row| known[row / patches][row % patches])
+        };
+        let is_asked = |tile: usize, patch: usize| asked[tile][patch].is_some();
+        let kind = |class: Option<Class>| class.and_then(|class| class.coarse);
+        let has_kind = |tile: usize, patch: usize| kind(asked[tile][patch]).is_some();
+        let fine = |class: Option<Class>| class.map(|class| class.fine);
+        vec![
+            (
+                format!("same_class.{name}"),
+                self.parts(&is_asked, &|tile, patch| fine(class(tile, patch)) == fine(asked[tile][patch])),
+            ),
+            (
+                format!("same_superclass.{name}"),
+                self.parts(&has_kind, &|tile, patch| kind(class(tile, patch)) == kind(asked[tile][patch])),
+            ),
+            (
+                format!("any_object.{name}"),
+                self.parts(&is_asked, &|tile, patch| class(tile, patch).is_some()),
+            ),
+        ]
+    }
+
+    fn parts(
+        &self,
+        is_asked: &dyn Fn(usize, usize) -> bool,
+        holds: &dyn Fn(usize, usize) -> bool,
+    ) -> Vec<Part> {
+        let of_tile = |(tile, Tile { image, .. }): (usize, &Tile)| {
+            let asked = || (0..self.grid.len()).filter(|&patch| is_asked(tile, patch));
+            Part {
+                right: asked().filter(|&patch| holds(tile, patch)).count() as f64,
+                asked: asked().count() as f64,
+                group: *image,
+            }
+        };
+        self.tiles.tiles.iter().enumerate().map(of_tile).collect()
+    }
+
+    /// For each patch with a class the one outside its own tile that it is most similar to.
+    fn elsewhere(
+        &self,
+        index: &dyn PatchIndex,
+        vectors: &[f32],
+        asked: &PatchClasses,
+        dim: usize,
+    ) -> Vec<Option<usize>> {
+        let (patches, mut found) = (self.grid.len(), Vec::with_capacity(vectors.len() / dim));
+        for (tile, asked) in asked.iter().enumerate() {
+            let of_tile = &vectors[tile * patches * dim..][..patches * dim];
+            let rows = of_tile.chunks_exact(dim).zip(asked).filter(|(_, asked)| asked.is_some());
+            let queries: Vec<f32> = rows.flat_map(|(row, _)| row).copied().collect();
+            let k = patches + 1;
+            let nearest = self.pool.install(|| index.search_many(&queries, k, self.options.ef.max(k)));
+            let mut nearest = nearest.into_iter();
+            let outside = |asked: &Option<Class>| {
+                let ranked = asked.and_then(|_| nearest.next())?;
+                ranked.iter().map(|one| one.row as usize).find(|row| row / patches != tile)
+            };
+            found.extend(asked.iter().map(outside));
+        }
+        found
     }
 
     /// Other noise for every tile and level, the same in every run.
@@ -270,10 +400,10 @@ fn grid(options: &IdentifyOptions, model: &Model) -> Result<Grid, EvalError> {
     Ok(Grid { area: Bbox::new(0.0, 0.0, side, side), rows: height / patch_px, cols: width / patch_px })
 }
 
-fn origins(grid: &Grid, condition: Option<Condition>, notebook_map: bool) -> Vec<Option<usize>> {
+/// For each patch of a changed tile the point of the unchanged one that its centre comes from; none where that is outside.
+fn centres(grid: &Grid, condition: Option<Condition>, notebook_map: bool) -> Vec<Option<(f32, f32)>> {
     let side = grid.area.w;
-    let (patch_w, patch_h) = grid.patch_size();
-    let origin = |patch: usize| {
+    let centre = |patch: usize| {
         let (x, y) = grid.patch_box(patch).center();
         let offset = [f64::from(x - side / 2.0), f64::from(y - side / 2.0)];
         let [x, y] = match condition {
@@ -282,18 +412,21 @@ fn origins(grid: &Grid, condition: Option<Condition>, notebook_map: bool) -> Vec
             Some(condition) => condition.source(offset),
         };
         let (x, y) = (x as f32 + side / 2.0, y as f32 + side / 2.0);
-        let inside = grid.area.contains(x, y);
-        inside.then(|| (y / patch_h) as usize * grid.cols as usize + (x / patch_w) as usize)
+        grid.area.contains(x, y).then_some((x, y))
     };
-    (0..grid.len()).map(origin).collect()
+    (0..grid.len()).map(centre).collect()
 }
 
-/// Share of the patches that can be found where they are looked for: what they come from is inside the tile, and is where the map
-/// says.
-fn ceiling(grid: &Grid, condition: Option<Condition>, notebook_map: bool) -> f64 {
+fn origins(grid: &Grid, condition: Option<Condition>, notebook_map: bool) -> Vec<Option<usize>> {
+    let (patch_w, patch_h) = grid.patch_size();
+    let patch = |(x, y): (f32, f32)| (y / patch_h) as usize * grid.cols as usize + (x / patch_w) as usize;
+    centres(grid, condition, notebook_map).into_iter().map(|centre| centre.map(patch)).collect()
+}
+
+/// Which patches can be found where they are looked for: what they come from is inside the tile, and is where the map says.
+fn can_be_found(grid: &Grid, condition: Option<Condition>, notebook_map: bool) -> Vec<bool> {
     let (said, found) = (origins(grid, condition, notebook_map), origins(grid, condition, false));
-    said.iter().zip(&found).filter(|(said, found)| said.is_some() && said == found).count() as f64
-        / grid.len() as f64
+    said.iter().zip(&found).map(|(said, found)| said.is_some() && said == found).collect()
 }
 
 /// Which patches of each tile were identified, at the strongest level of a change.
@@ -302,14 +435,16 @@ struct Seen {
     right: Right,
 }
 
-/// Identifies the patches of every image of `sources`. `progress` is told how many of how many steps are done.
+/// Identifies the patches of every image of `sources`; with `classes` those that have one, which are compared as well. `progress` is
+/// told how many of how many steps are done.
 ///
 /// # Errors
-/// No image as large as a tile, a tile that does not fit the model, a model that fails.
+/// No image as large as a tile, a tile that does not fit the model, a model that fails, no patch with a class.
 pub fn run_identify(
     sources: &Sources,
     encoder: &Encoder,
     options: &IdentifyOptions,
+    classes: Option<&ClassSet>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<ProtocolReport, EvalError> {
     let (start, model) = (Instant::now(), &encoder.model);
@@ -322,38 +457,64 @@ pub fn run_identify(
     drop(clean);
     let index = task.index(&mapping, &database);
 
-    let mut figures: Vec<Vec<(String, Option<f64>)>> = vec![Vec::new(); task.tiles.tiles.len()];
+    let known = classes.map(|set| task.classes(set, None)).transpose()?;
+    let objects = known.iter().flatten().flatten().filter(|class| class.is_some()).count();
+    if let Some(set) = classes.filter(|_| objects == 0) {
+        return Err(EvalError::NoObjects { labels: set.file.clone(), root: sources.root.clone() });
+    }
+    let mut tallies: Tallies = Vec::new();
     let mut seen = Vec::new();
-    let mut add = |condition: Option<Condition>, right: &Right| {
+    let mut add = |condition: Option<Condition>, found: &[Option<usize>]| {
         let name = condition.map_or_else(|| "untouched".to_owned(), |condition| condition.name());
-        let ceiling = ceiling(&task.grid, condition, options.notebook_map);
-        for (figures, share) in figures.iter_mut().zip(shares(right)) {
-            figures.push((format!("same_patch.{name}"), Some(share)));
-            figures.push((format!("ceiling.{name}"), Some(ceiling)));
+        let right = task.right(found, condition);
+        let asked = classes.map(|set| task.classes(set, condition)).transpose()?;
+        tallies.extend(task.tallies(&name, condition, &right, asked.as_ref()));
+        if let Some((asked, known)) = asked.as_ref().zip(known.as_ref()) {
+            tallies.extend(task.class_tallies(&name, found, asked, known));
+            if condition.is_none() {
+                let elsewhere = task.elsewhere(index.as_ref(), &database, asked, mapping.dim());
+                tallies.extend(task.class_tallies("elsewhere", &elsewhere, asked, known));
+            }
         }
+        Ok::<Right, EvalError>(right)
     };
-    add(None, &task.identified(index.as_ref(), &database, None));
+    add(None, &task.nearest(index.as_ref(), &database))?;
     for (step, &condition) in (1..).zip(&options.conditions) {
         let told = &mut |done| progress(step * images + done, steps);
         let tokens = task.tokens(model, &mut sessions, Some(condition), told)?;
-        let right = task.identified(index.as_ref(), &task.vectors(&mapping, &tokens), Some(condition));
-        add(Some(condition), &right);
+        let found = task.nearest(index.as_ref(), &task.vectors(&mapping, &tokens));
+        let right = add(Some(condition), &found)?;
         if condition.is_strongest() && options.examples > 0 {
             seen.push(Seen { condition, right });
         }
     }
-    let named = |(at, metrics)| QueryFigures { query: task.tiles.name(at), metrics: InOrder(metrics) };
-    let per_query: Vec<QueryFigures> = figures.into_iter().enumerate().map(named).collect();
+    let share = |part: &Part| (part.asked > 0.0).then(|| part.right / part.asked);
+    let of_tile = |(at, tile): (usize, &Tile)| QueryFigures {
+        query: task.tiles.name(at),
+        group: Some(task.tiles.images[tile.image].0.clone()),
+        metrics: InOrder(tallies.iter().map(|(name, parts)| (name.clone(), share(&parts[at]))).collect()),
+    };
+    let per_query: Vec<QueryFigures> = task.tiles.tiles.iter().enumerate().map(of_tile).collect();
+    let means = tallies.iter().filter_map(|(name, parts)| Some((name.clone(), Mean::of_groups(parts)?)));
+    let mut data = task.data(sources);
+    if let Some(set) = classes {
+        data.0.extend([
+            ("classes".to_owned(), json!(set.file.display().to_string())),
+            ("classes_form".to_owned(), json!(set.form)),
+            ("classes_digest".to_owned(), json!(set.digest)),
+            ("object_patches".to_owned(), json!(objects)),
+        ]);
+    }
     let examples = seen.iter().map(|seen| examples(seen, &task)).collect::<Result<Vec<_>, EvalError>>()?;
     Ok(ProtocolReport {
         protocol: "identify",
-        data: task.data(sources),
+        data,
         model: ModelData::of_encoder(encoder, &mapping),
         dims_dropped: mapping.preparation.dims_dropped(),
         options: told(options),
         machine: Machine::this(),
         seconds: start.elapsed().as_secs_f64(),
-        metrics: means(&per_query),
+        metrics: InOrder(measure_by_measure(means.collect())),
         per_query,
         examples: examples.concat(),
     })
@@ -381,7 +542,7 @@ fn examples(seen: &Seen, task: &Identification<'_>) -> Result<Vec<Example>, Eval
     order.sort_by_key(|&at| std::cmp::Reverse(count(at)));
     let example = |&at: &usize| {
         let Tile { image, area } = tiles.tiles[at];
-        let tile = cut(&open_picture(&tiles.files[image])?, area);
+        let tile = cut(&open_picture(&tiles.files[image].0)?, area);
         let changed = seen.condition.apply(&tile, task.seed(at, seen.condition));
         let marks = seen.right[at]
             .iter()
@@ -408,7 +569,11 @@ mod tests {
         let ceilings = |side: u32, notebook_map: bool| {
             let grid = Grid { area: Bbox::new(0.0, 0.0, 224.0, 224.0), rows: side, cols: side };
             let turned = Condition::all().filter(|condition| condition.transformation.name == "rotation");
-            turned.map(|one| ceiling(&grid, Some(one), notebook_map)).collect::<Vec<f64>>()
+            let share = |one| {
+                let found = can_be_found(&grid, Some(one), notebook_map);
+                found.iter().filter(|&&can| can).count() as f64 / found.len() as f64
+            };
+            turned.map(share).collect::<Vec<f64>>()
         };
         // The authors' notebooks turn the other way: patches of 16 and of 14 px, by 5, 10, 15, 20 degrees.
         for (side, expected) in [(14, [0.714, 0.184, 0.082, 0.020]), (16, [0.547, 0.141, 0.062, 0.016])] {

@@ -24,6 +24,7 @@ pub struct MaskSet {
     /// Images, in order of their paths.
     pub images: Vec<MaskedImage>,
     class_of: fn(u16) -> u16,
+    background: Option<u16>,
 }
 
 /// An image and the file of its labels.
@@ -50,6 +51,8 @@ struct Layout {
     label_end: &'static str,
     /// What a number in the labels means.
     class_of: fn(u16) -> u16,
+    /// The class of what is no object, where there is one.
+    background: Option<u16>,
 }
 
 /// Layouts, the special ones first.
@@ -61,6 +64,7 @@ const LAYOUTS: [Layout; 5] = [
         image_end: "_leftImg8bit",
         label_end: "_gtFine_labelTrainIds.png",
         class_of: as_they_are,
+        background: None,
     },
     Layout {
         name: "Cityscapes",
@@ -69,6 +73,7 @@ const LAYOUTS: [Layout; 5] = [
         image_end: "_leftImg8bit",
         label_end: "_gtFine_labelIds.png",
         class_of: cityscapes,
+        background: None,
     },
     Layout {
         name: "VOC",
@@ -77,6 +82,7 @@ const LAYOUTS: [Layout; 5] = [
         image_end: "",
         label_end: ".png",
         class_of: as_they_are,
+        background: Some(0),
     },
     Layout {
         name: "ADE20K",
@@ -85,6 +91,7 @@ const LAYOUTS: [Layout; 5] = [
         image_end: "",
         label_end: ".png",
         class_of: from_one,
+        background: None,
     },
     Layout {
         name: "images and labels",
@@ -93,6 +100,7 @@ const LAYOUTS: [Layout; 5] = [
         image_end: "",
         label_end: ".png",
         class_of: as_they_are,
+        background: Some(0),
     },
 ];
 
@@ -142,7 +150,19 @@ impl MaskSet {
             hasher.update(name.as_bytes()).update(blake3::hash(&bytes).as_bytes());
         }
         let digest = hasher.finalize().to_hex().to_string();
-        Ok(Self { folder: folder.to_owned(), layout: layout.name, digest, images, class_of: layout.class_of })
+        Ok(Self {
+            folder: folder.to_owned(),
+            layout: layout.name,
+            digest,
+            images,
+            class_of: layout.class_of,
+            background: layout.background,
+        })
+    }
+
+    /// The class of what is no object, where there is one.
+    pub(super) fn background(&self) -> Option<u16> {
+        self.background
     }
 
     /// The classes of an image's pixels.

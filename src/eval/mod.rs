@@ -3,6 +3,7 @@
 
 mod ann;
 mod ann_report;
+mod classes;
 mod compare;
 mod data;
 mod degradation;
@@ -32,6 +33,7 @@ mod workers;
 
 pub use ann::{AnnOptions, AnnStep, EXACT_QUERIES, run_ann};
 pub use ann_report::{AnnPoint, AnnReport, IndexReport};
+pub use classes::ClassSet;
 pub use compare::{Compared, Comparison, Run, compare};
 pub use data::{AnnData, DataReport, LoadOptions, Queries};
 pub use degradation::Degradation;

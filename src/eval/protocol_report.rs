@@ -43,6 +43,9 @@ pub struct ProtocolReport {
 pub struct QueryFigures {
     /// What it is called.
     pub query: String,
+    /// The queries that are alike are of one group: the tiles of an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Its figures; null where one says nothing.
     pub metrics: InOrder<Option<f64>>,
 }
@@ -114,15 +117,20 @@ pub(super) fn means(per_query: &[QueryFigures]) -> InOrder<Mean> {
         let values = per_query.iter().filter_map(|query| query.metrics.named(name).copied().flatten());
         Some((name.clone(), Mean::of(&values.collect::<Vec<f64>>())?))
     };
-    let measure = |name: &&String| name.split('.').next().unwrap_or_default().to_owned();
+    InOrder(measure_by_measure(names.into_iter().filter_map(mean).collect()))
+}
+
+/// Figures in the order in which their measures first come.
+pub(super) fn measure_by_measure<T>(mut figures: Vec<(String, T)>) -> Vec<(String, T)> {
+    let measure = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     let mut measures: Vec<String> = Vec::new();
-    for name in names.iter().map(measure) {
+    for name in figures.iter().map(|(name, _)| measure(name)) {
         if !measures.contains(&name) {
             measures.push(name);
         }
     }
-    names.sort_by_key(|name| measures.iter().position(|own| *own == measure(name)));
-    InOrder(names.into_iter().filter_map(mean).collect())
+    figures.sort_by_key(|(name, _)| measures.iter().position(|own| *own == measure(name)));
+    figures
 }
 
 impl ProtocolReport {
@@ -201,7 +209,7 @@ mod tests {
 
     fn query(name: &str, metrics: &[(&str, Option<f64>)]) -> QueryFigures {
         let metrics = metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-        QueryFigures { query: name.to_owned(), metrics: InOrder(metrics) }
+        QueryFigures { query: name.to_owned(), group: None, metrics: InOrder(metrics) }
     }
 
     #[test]

@@ -381,7 +381,7 @@ fn per_query(set: &MaskSet, names: &[Option<String>], scored: &[Vec<Confusion>])
                 .map(|(measure, value)| (name(measure, condition), value))
         };
         let metrics = names.iter().zip(scored).flat_map(of_condition).collect();
-        QueryFigures { query: image.name.clone(), metrics: InOrder(metrics) }
+        QueryFigures { query: image.name.clone(), group: None, metrics: InOrder(metrics) }
     };
     set.images.iter().enumerate().map(figures).collect()
 }

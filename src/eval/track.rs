@@ -226,7 +226,7 @@ impl Matched {
         let mut metrics = vec![(format!("same_instance.gap.{gap}"), Some(self.same_instance))];
         metrics.extend(self.same_category.map(|share| (format!("same_category.gap.{gap}"), Some(share))));
         let query = format!("{}: {} to {}", from.video, from.number, to.number);
-        QueryFigures { query, metrics: InOrder(metrics) }
+        QueryFigures { query, group: None, metrics: InOrder(metrics) }
     }
 }
 

@@ -20,7 +20,7 @@ pub struct ComparePage<'a> {
 
 /// One self-contained HTML page.
 pub fn compare_page(input: &ComparePage<'_>) -> String {
-    let Comparison { of, runs, metrics, .. } = input.comparison;
+    let Comparison { of, runs, options, metrics, .. } = input.comparison;
     let page = Page {
         title: "comparison",
         style: STYLE,
@@ -31,6 +31,17 @@ pub fn compare_page(input: &ComparePage<'_>) -> String {
                 dl { @for (number, run) in (1..).zip(runs) {
                     dt { (number) } dd { (run.file) ": " (run.made_of) @if !run.same_data { " (other data than the first)" } }
                 } }
+                @if !options.0.is_empty() {
+                    section {
+                        div.wide { table {
+                            thead { tr { th { "option" } @for number in 1..=runs.len() { th { (number) } } } }
+                            tbody { @for (name, values) in &options.0 {
+                                tr { td { (name) } @for value in values { td { (Comparison::shown(value)) } } }
+                            } }
+                        } }
+                        p.hint { "Options in which the runs differ." }
+                    }
+                }
                 section {
                     div.wide { table {
                         thead { tr { th { "figure" } th { "1" } @for number in 2..=runs.len() { th { (number) } th { "more than 1" } th { "95 % interval" } } } }

@@ -330,6 +330,93 @@ fn videos_are_decoded_by_ffmpeg_where_it_is_installed() {
     };
 }
 
+#[test]
+fn identify_compares_classes_where_labels_are_given() {
+    let work = Workspace::new();
+    scenes(&work);
+    let asked = |images: &str, classes: &str| {
+        work.run(["eval", "identify", images, "--classes", classes, "--only", "rotation", "--json"])
+            .done()
+            .json()
+    };
+    let masks = asked("train/images", "train");
+    let (patches, objects) = (&masks["data"]["patches"], &masks["data"]["object_patches"]);
+    assert!(objects.as_u64().unwrap() > 100 && objects.as_u64() < patches.as_u64(), "{objects} of {patches}");
+    assert_eq!(masks["data"]["classes_form"], "images and labels");
+    let measures = ["same_patch", "same_class", "any_object"];
+    for measure in measures {
+        assert_eq!(metric(&masks, &format!("{measure}.untouched")), 1.0);
+        let turned = ["5", "20"].map(|level| metric(&masks, &format!("{measure}.rotation.{level}")));
+        // Other patches are inside, so that the shares of large ones need not fall.
+        assert!(turned[0] > turned[1] - 0.02 && turned[0] < 1.0, "{measure}: {turned:?}");
+    }
+    let turned = measures.map(|measure| metric(&masks, &format!("{measure}.rotation.20")));
+    assert!(turned.is_sorted(), "a patch has its class, a class is of an object: {turned:?}");
+    // What is outside the tile shows the same objects in other scenes.
+    assert!(metric(&masks, "any_object.elsewhere") > 0.5, "{}", masks["metrics"]);
+
+    // The same objects by boxes, of three classes and two kinds.
+    let classes = ["Small Car", "Bus", "Warship"];
+    for (image, scene) in PLACES.iter().enumerate().take(3) {
+        work.write(
+            format!("fair1m/images/{image}.png"),
+            std::fs::read(work.at(format!("train/images/{image}.png"))).unwrap(),
+        );
+        let object = |(class, [left, top]): (usize, [u32; 2])| {
+            let [.., w, h] = PARTS[class].1;
+            let (right, bottom) = (left + w, top + h);
+            format!(
+                "<object><coordinate>pixel</coordinate><possibleresult><name>{}</name></possibleresult><points>\
+                 <point>{left},{top}</point><point>{right},{top}</point><point>{right},{bottom}</point>\
+                 <point>{left},{bottom}</point><point>{left},{top}</point></points></object>",
+                classes[class]
+            )
+        };
+        let [x, y, u, v] = *scene;
+        let objects = [(image % 3, [x, y]), ((image + 1) % 3, [u, v])].map(object).concat();
+        work.write(
+            format!("fair1m/labelXml/{image}.xml"),
+            format!("<annotation><size><width>512</width><height>512</height></size><objects>{objects}</objects></annotation>"),
+        );
+    }
+    let boxes = asked("fair1m/images", "fair1m");
+    assert_eq!(
+        (&boxes["data"]["classes_form"], metric(&boxes, "same_superclass.untouched")),
+        (&"FAIR1M".into(), 1.0)
+    );
+    for name in ["same_patch.rotation.20", "any_object.rotation.20"] {
+        // Where a part lies over another one, masks and boxes differ.
+        let [masks, boxes] = [&masks, &boxes].map(|report| metric(report, name));
+        assert!((masks - boxes).abs() < 0.05, "{name}: {masks} {boxes}");
+    }
+    let [fine, coarse] = ["class", "superclass"].map(|of| metric(&boxes, &format!("same_{of}.rotation.20")));
+    assert!(fine <= coarse && coarse < 1.0, "{fine} {coarse}");
+
+    work.photos(&["chelsea.png"]);
+    let refused = |images: &str, classes: &str, part: &str| {
+        work.run(["eval", "identify", images, "--classes", classes, "--only", "blur"]).refused(2, &[part]);
+    };
+    refused("photos", "fair1m", "give the images that it labels");
+    sequence(&work);
+    work.write("seq/gt/gt.txt", "1,1,5,5,9,9,1\n");
+    refused("seq/img1", "seq", "has a category");
+}
+
+#[test]
+fn comparisons_name_the_options_in_which_runs_differ() {
+    let work = Workspace::new();
+    sequence(&work);
+    for (file, samples) in [("a.json", "1"), ("b.json", "adaptive")] {
+        let run = work.run(["eval", "track", "seq", "--gaps", "1", "--samples", samples, "--json"]).done();
+        work.write(file, run.stdout);
+    }
+    let table = work.run(["eval", "compare", "a.json", "b.json", "--html", "p.html"]).done().stdout;
+    assert!(table.contains("samples: 1 | adaptive") && !table.contains("long_side_px:"), "{table}");
+    assert!(std::fs::read_to_string(work.at("p.html")).unwrap().contains("Options in which the runs differ"));
+    let json = work.run(["eval", "compare", "a.json", "b.json", "--json"]).done().json();
+    assert_eq!(json["options"], serde_json::json!({"samples": [1, "adaptive"]}));
+}
+
 /// Objects of scenes: part of a photograph, and its box there.
 const PARTS: [(&str, [u32; 4]); 3] = [
     ("chelsea.png", [120, 60, 160, 160]),

@@ -38,6 +38,10 @@ fn print(comparison: &Comparison) -> Result<(), Failure> {
     for (number, run) in (1..).zip(&comparison.runs) {
         output::line(&format!("{number}  {}: {}", output::name(&run.file), output::name(&run.made_of)))?;
     }
+    for (name, values) in &comparison.options.0 {
+        let values: Vec<String> = values.iter().map(Comparison::shown).collect();
+        output::line(&format!("{name}: {}", output::name(&values.join(" | "))))?;
+    }
     let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let others: String = (2..=comparison.runs.len())
         .map(|number| format!("{number:>8}   {:<26}", "more than 1 (95 %)"))

@@ -8,7 +8,7 @@ use super::protocol::{EncoderArguments, IndexArguments, OutputArguments};
 use crate::cli::failure::Failure;
 use crate::cli::progress::QueryBar;
 use crate::cli::{Outcome, index};
-use crate::eval::{Condition, IdentifyOptions, TRANSFORMATIONS, run_identify};
+use crate::eval::{ClassSet, Condition, IdentifyOptions, TRANSFORMATIONS, run_identify};
 
 /// Examples of each kind of change on a page: so many of the best, and of the worst.
 const EXAMPLES: usize = 2;
@@ -28,6 +28,11 @@ pub(crate) struct Arguments {
     /// What is done to tiles [default: all]
     #[arg(long, value_name = "CHANGES", value_delimiter = ',', value_parser = TRANSFORMATIONS.map(|kind| kind.name))]
     only: Vec<String>,
+    /// Classes of objects: FAIR1M, a COCO file whose boxes have categories, or a folder of images with label maps (Cityscapes, ADE20K, VOC,
+    /// images/ and labels/). Then patches of objects alone are asked, and whether what was found has the same class and superclass, and
+    /// is an object at all, counts as well; elsewhere: outside the patch's own tile
+    #[arg(long, value_name = "LABELS")]
+    classes: Option<PathBuf>,
     /// Take where patches of turned tiles come from the wrong way round, as the notebooks of arXiv 2401.00463 do
     #[arg(long)]
     notebook_map: bool,
@@ -51,6 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     arguments.output.check(OutputArguments::CSV_START)?;
     let sources = index::collect(&arguments.images, None)?;
+    let classes = arguments.classes.as_deref().map(ClassSet::read).transpose()?;
     let encoder = arguments.encoder.open()?;
     let is_meant = |condition: &Condition| {
         let name = condition.transformation.name;
@@ -69,7 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         examples: if arguments.output.html.is_some() { EXAMPLES } else { 0 },
     };
     let bar = QueryBar::of("images");
-    let report = run_identify(&sources, &encoder, &options, &mut |done, of| bar.show(done, of));
+    let report =
+        run_identify(&sources, &encoder, &options, classes.as_ref(), &mut |done, of| bar.show(done, of));
     bar.finish();
     arguments.output.write_protocol(&report?)?;
     Ok(Outcome::Done)

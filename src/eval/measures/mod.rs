@@ -8,7 +8,7 @@ mod confusion;
 mod latency;
 mod ranking;
 
-pub use bootstrap::{CI95_RESAMPLES, Mean};
+pub use bootstrap::{CI95_RESAMPLES, Mean, Part};
 pub use boxes::{BoxRanking, Place};
 pub use calibration::{Calibration, CalibrationBin};
 pub use confusion::Confusion;
