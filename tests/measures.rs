@@ -1,4 +1,4 @@
-//! Measures against other people's: scikit-learn, pycocotools and revisitop's average precision, on random cases with ties, junk and
+//! Measures against other people's: scikit-learn, pycocotools, revisitop's average precision and DAVIS's J and F, on random cases with ties, junk and
 //! things that were not found.
 //!
 //! The other half is `tools/check_measures.py`, which fetches the libraries into the cache.
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use patchdex::core::{Bbox, SplitMix64};
-use patchdex::eval::{BoxRanking, Confusion, Place, Ranking, Relevance};
+use patchdex::eval::{BoxRanking, Confusion, Place, Ranking, Regions, Relevance};
 use patchdex::index::{HnswParameters, INDEX_KINDS, PatchIndex, Rows, Vectors};
 use patchdex::metric::METRICS;
 use serde_json::{Value, json};
@@ -77,6 +77,28 @@ fn confusion(random: &mut SplitMix64) -> Value {
     })
 }
 
+/// Blobs that overlap, or not; now and then none.
+fn regions(random: &mut SplitMix64) -> Value {
+    const SIZE: [usize; 2] = [140, 90];
+    let mut region = || {
+        let mut map = vec![false; SIZE[0] * SIZE[1]];
+        for _ in 0..below(random, 4) {
+            let [x, y, w, h] = [100, 60, 60, 50].map(|end| below(random, end) as usize);
+            for row in y..(y + h).min(SIZE[1]) {
+                map[row * SIZE[0]..][x..(x + w).min(SIZE[0])].fill(true);
+            }
+        }
+        map
+    };
+    let (found, truth) = (region(), region());
+    let regions = Regions { width: SIZE[0], found: &found, truth: &truth };
+    let numbers = |map: &[bool]| map.iter().map(|&is_in| u8::from(is_in)).collect::<Vec<u8>>();
+    json!({
+        "width": SIZE[0], "found": numbers(&found), "truth": numbers(&truth),
+        "figures": {"jaccard": regions.jaccard(), "contour": regions.contour()},
+    })
+}
+
 /// The exact index, each metric.
 fn neighbours(random: &mut SplitMix64) -> Vec<Value> {
     const DIM: usize = 16;
@@ -105,11 +127,13 @@ fn figures_are_those_of_other_libraries() {
     let mut cases =
         |make: fn(&mut SplitMix64) -> Value| (0..CASES).map(|_| make(&mut random)).collect::<Vec<_>>();
     let (rankings, boxes, confusions) = (cases(ranking), cases(boxes), cases(confusion));
+    let regions = cases(regions);
     let neighbours = neighbours(&mut random);
     let work = tempfile::tempdir().expect("a temporary folder");
     let file = work.path().join("cases.json");
-    let all =
-        json!({"rankings": rankings, "boxes": boxes, "confusions": confusions, "neighbours": neighbours});
+    let all = json!({
+        "rankings": rankings, "boxes": boxes, "confusions": confusions, "regions": regions, "neighbours": neighbours,
+    });
     std::fs::write(&file, all.to_string()).expect("the folder takes files");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/check_measures.py");
     let run = Command::new("python3").arg(script).arg(&file).output().expect("python3 is installed");

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds patchdex's measures against other people's: scikit-learn, pycocotools, and what revisitop computes.
+"""Holds patchdex's measures against other people's: scikit-learn, pycocotools, and what revisitop and DAVIS compute.
 
 `check_measures.py FILE` reads cases and patchdex's figures, which tests/measures.rs wrote, and asserts that each figure
 is what the others make of the case, to 1e-6. Without FILE it only fetches its environment (requirements-measures.txt,
@@ -100,6 +100,45 @@ def check_confusions(cases):
         near(case["figures"]["accuracy"], accuracy_score(truth, predicted), f"accuracy of case {number}")
 
 
+def contour(region):
+    """The contour of a region, as DAVIS's seg2bmap finds it."""
+    import numpy as np
+
+    right, below, both = (np.zeros_like(region) for _ in range(3))
+    right[:, :-1], below[:-1], both[:-1, :-1] = region[:, 1:], region[1:], region[1:, 1:]
+    found = region ^ right | region ^ below | region ^ both
+    found[-1] = region[-1] ^ right[-1]
+    found[:, -1] = region[:, -1] ^ below[:, -1]
+    found[-1, -1] = False
+    return found
+
+
+def check_regions(cases):
+    """J and F as DAVIS's own evaluation has them."""
+    import numpy as np
+    from scipy.ndimage import binary_dilation
+
+    for number, case in enumerate(cases):
+        found, truth = (np.array(case[name], bool).reshape(-1, case["width"]) for name in ("found", "truth"))
+        union = (found | truth).sum()
+        near(case["figures"]["jaccard"], (found & truth).sum() / union if union else 1, f"J of regions {number}")
+        radius = int(np.ceil(0.008 * np.linalg.norm(found.shape)))
+        y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+        disk = x**2 + y**2 <= radius**2
+        ours, theirs = contour(found), contour(truth)
+        counts = ours.sum(), theirs.sum()
+        shares = 1.0, 1.0
+        if not counts[0] and counts[1]:
+            shares = 1.0, 0.0
+        elif counts[0] and not counts[1]:
+            shares = 0.0, 1.0
+        elif all(counts):
+            matched = ours & binary_dilation(theirs, disk), theirs & binary_dilation(ours, disk)
+            shares = [part.sum() / count for part, count in zip(matched, counts)]
+        expected = 2 * shares[0] * shares[1] / sum(shares) if sum(shares) else 0
+        near(case["figures"]["contour"], expected, f"F of regions {number}")
+
+
 def check_neighbours(cases):
     import numpy as np
     from sklearn.neighbors import NearestNeighbors
@@ -134,6 +173,7 @@ def main():
     check_rankings(cases["rankings"])
     check_boxes(cases["boxes"])
     check_confusions(cases["confusions"])
+    check_regions(cases["regions"])
     check_neighbours(cases["neighbours"])
     return 0
 

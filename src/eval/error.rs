@@ -188,6 +188,12 @@ pub enum EvalError {
         /// The labels.
         path: PathBuf,
     },
+    /// Videos without an object in any first frame.
+    #[error("{}: no first frame of a video shows an object, or videos have less than three frames; masks are palette PNG files of object numbers", set.display())]
+    NoFirstObject {
+        /// The folder.
+        set: PathBuf,
+    },
     /// Labels of other images.
     #[error("{}: no patch of the tiles of {} has a class in it; give the images that it labels", labels.display(), root.display())]
     NoObjects {
@@ -286,6 +292,7 @@ impl Fault for EvalError {
             | Self::OneClass { .. }
             | Self::NoClasses { .. }
             | Self::NoObjects { .. }
+            | Self::NoFirstObject { .. }
             | Self::NothingToFind { .. } => Kind::Invalid,
             Self::Dimensions { .. } | Self::NotIndexed { .. } | Self::OtherSize { .. } => Kind::Incompatible,
             Self::NoTokens { .. } => Kind::NotFound,

@@ -16,6 +16,7 @@ mod linear;
 mod machine;
 mod masks;
 mod measures;
+mod propagate;
 mod protocol_report;
 mod recall;
 mod retrieve;
@@ -41,13 +42,16 @@ pub use dims::{DimsOptions, DimsReport, Overlap, run_dims};
 pub use encoder::Encoder;
 pub use error::EvalError;
 pub use identify::{IdentifyOptions, run_identify};
-pub use labels::{Grade, LabelError, LabelledBox, LabelledImage, LabelledSet, Role};
+pub use labels::{
+    Grade, LabelError, LabelledBox, LabelledImage, LabelledSet, MaskedFrame, MaskedVideos, Role,
+};
 pub use machine::{Machine, Memory};
 pub use masks::{MaskSet, MaskedImage};
 pub use measures::{
-    BoxRanking, CI95_RESAMPLES, Calibration, CalibrationBin, Confusion, Mean, Place, Ranking, Relevance,
-    pareto, percentile,
+    BoxRanking, CI95_RESAMPLES, Calibration, CalibrationBin, Confusion, Mean, Place, Ranking, Regions,
+    Relevance, pareto, percentile,
 };
+pub use propagate::{PropagateOptions, run_propagate};
 pub use protocol_report::{Curves, Example, Mark, Panel, ProtocolReport, QueryFigures};
 pub use recall::{TieRule, Truth};
 pub use retrieve::{Difficulty, RetrieveOptions, run_retrieve};

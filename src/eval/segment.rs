@@ -417,7 +417,7 @@ fn examples(
 }
 
 /// A picture with the colours of classes over it; what is ignored stays as it is.
-fn tinted(picture: &Picture, classes: &[u16]) -> Picture {
+pub(super) fn tinted(picture: &Picture, classes: &[u16]) -> Picture {
     let colour = |class: u16| {
         // Golden-angle steps around the colour circle: neighbours differ.
         let hue = f64::from(class) * 137.508 % 360.0 / 60.0;

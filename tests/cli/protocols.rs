@@ -229,6 +229,29 @@ fn davis(work: &Workspace) {
     }
 }
 
+#[test]
+fn propagate_carries_the_objects_of_the_first_frame() {
+    let work = Workspace::new();
+    sequence(&work);
+    davis(&work);
+    let args = ["eval", "propagate", "davis", "--long-side", "518", "--json"];
+    let report = work.run([&args[..], &["--html", "p.html"]].concat()).done().json();
+    assert_eq!((&report["protocol"], &report["data"]["objects"]), (&"propagate".into(), &3.into()));
+    let names: Vec<&str> =
+        report["per_query"].as_array().unwrap().iter().map(|one| one["query"].as_str().unwrap()).collect();
+    assert_eq!(names, ["v/1", "v/2", "v/3"]);
+    let [jf, j, f] = ["jf", "j", "f"].map(|name| metric(&report, name));
+    assert!(j > 0.7 && f > 0.5, "{}", report["metrics"]);
+    assert!((jf - (j + f) / 2.0).abs() < 1e-12);
+    assert!(std::fs::read_to_string(work.at("p.html")).unwrap().contains("what was propagated"));
+    let fitted = work.run([&args[..], &["--prepare", "whiten"]].concat()).done().json();
+    assert!(metric(&fitted, "j") > 0.5, "{}", fitted["metrics"]);
+    work.run(["eval", "propagate", "seq"]).refused(2, &["Annotations/480p"]);
+    work.run([&args[..], &["--similarity", "dot"]].concat()).refused(2, &["leave --similarity out"]);
+    image::GrayImage::new(512, 512).save(work.at("davis/Annotations/480p/v/00000.png")).unwrap();
+    work.run(args).refused(2, &["no first frame"]);
+}
+
 /// All figures of a run.
 fn figures(report: &Value) -> Vec<(String, f64)> {
     let metrics = report["metrics"].as_object().unwrap();

@@ -2,6 +2,7 @@
 
 mod compare;
 mod identify;
+mod propagate;
 mod protocol;
 mod retrieve;
 mod segment;
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Identify(identify::Arguments),
     /// Association between frames: labelled boxes of a video are matched to those of later frames by the tokens inside
     Track(track::Arguments),
+    /// Label propagation: the objects of a video's first frame are carried from frame to frame by the most similar patches
+    Propagate(propagate::Arguments),
     /// Few-shot segmentation: patches get the classes of the patches of labelled images that they are most similar to
     Segment(segment::Arguments),
     /// Few-shot segmentation of images that are blurred, noisy, or overlaid with bands of frequencies
@@ -35,6 +38,7 @@ pub(crate) fn run(command: &Command) -> Result<Outcome, Failure> {
         Command::Retrieve(arguments) => retrieve::run(arguments),
         Command::Identify(arguments) => identify::run(arguments),
         Command::Track(arguments) => track::run(arguments),
+        Command::Propagate(arguments) => propagate::run(arguments),
         Command::Segment(arguments) => segment::segment(arguments),
         Command::Compare(arguments) => compare::run(arguments),
         Command::Robustness(arguments) => segment::robustness(arguments),

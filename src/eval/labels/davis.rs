@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Files, LabelError, LabelledBox, LabelledImage, Labels, Role, entries, text};
 use crate::core::Bbox;
 use crate::picture::{LabelMap, Limits};
+use crate::storage::StorageError;
 
 /// Where the masks are.
 pub(super) const MASKS: &str = "Annotations/480p";
@@ -15,18 +16,54 @@ const FRAMES: &str = "JPEGImages/480p";
 const VIDEOS: &str = "ImageSets/2017/val.txt";
 const VOID: u16 = 255;
 
+/// Videos with the masks of their objects.
+#[derive(Clone, Debug)]
+pub struct MaskedVideos {
+    /// The folder.
+    pub folder: PathBuf,
+    /// BLAKE3 over the masks, hexadecimal.
+    pub digest: String,
+    /// Names of videos, with their frames in order.
+    pub videos: Vec<(String, Vec<MaskedFrame>)>,
+}
+
 /// A frame with a mask.
 #[derive(Clone, Debug)]
-struct MaskedFrame {
+pub struct MaskedFrame {
     /// Its number.
-    number: i64,
+    pub number: i64,
     /// The image.
-    image: PathBuf,
+    pub image: PathBuf,
     /// The mask.
-    mask: PathBuf,
+    pub mask: PathBuf,
+}
+
+impl MaskedVideos {
+    /// Finds the videos of `folder`.
+    ///
+    /// # Errors
+    /// No layout of DAVIS, no frame with a mask, a video that is listed and missing.
+    pub fn read(folder: &Path) -> Result<Self, LabelError> {
+        if !folder.join(MASKS).is_dir() {
+            let known = vec!["a folder with JPEGImages/480p and Annotations/480p (DAVIS)"];
+            return Err(LabelError::Unknown { path: folder.to_owned(), known });
+        }
+        let mut files = Files::default();
+        let videos = videos(folder, &mut files)?;
+        for frame in videos.iter().flat_map(|(_, frames)| frames) {
+            files.read(&frame.mask)?;
+        }
+        Ok(Self { folder: folder.to_owned(), digest: files.digest(), videos })
+    }
 }
 
 impl MaskedFrame {
+    /// The number of the object of each pixel.
+    pub(in crate::eval) fn labels(&self) -> Result<LabelMap, LabelError> {
+        let bytes = std::fs::read(&self.mask).map_err(StorageError::at("read", &self.mask))?;
+        self.decoded(&bytes)
+    }
+
     fn decoded(&self, bytes: &[u8]) -> Result<LabelMap, LabelError> {
         LabelMap::decode(bytes, &Limits::default())
             .map_err(|source| LabelError::Picture { path: self.mask.clone(), source })

@@ -12,6 +12,7 @@ mod scalabel;
 
 use std::path::{Path, PathBuf};
 
+pub use davis::{MaskedFrame, MaskedVideos};
 pub use error::LabelError;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};

@@ -7,6 +7,7 @@ mod calibration;
 mod confusion;
 mod latency;
 mod ranking;
+mod regions;
 
 pub use bootstrap::{CI95_RESAMPLES, Mean, Part};
 pub use boxes::{BoxRanking, Place};
@@ -15,3 +16,4 @@ pub use confusion::Confusion;
 pub(super) use latency::median;
 pub use latency::{pareto, percentile};
 pub use ranking::{Ranking, Relevance};
+pub use regions::Regions;
