@@ -1,7 +1,7 @@
 //! Routes of searches: one, or many in one request.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -9,6 +9,7 @@ use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
@@ -24,6 +25,8 @@ use super::searching::Surroundings;
 use super::workers::Place;
 use crate::query::{Answer, NearestAnswer};
 
+/// How long the body of a request is read that is refused.
+const DROPPING: Duration = Duration::from_secs(2);
 /// Searches of one request at most.
 const MAX_BATCH: usize = 256;
 
@@ -86,8 +89,7 @@ pub(super) async fn search(
     Extension(Deadline(deadline)): Extension<Deadline>,
     request: Request,
 ) -> Result<Response, Problem> {
-    // Before the body is read: what waits holds its body in memory.
-    let place = service.workers.place()?;
+    let (place, request) = placed(&service, request).await?;
     let search = in_time(deadline, read_search(request)).await?;
     json_text(answered(&service, place, deadline, search).await?)
 }
@@ -105,7 +107,8 @@ pub(super) async fn batch(
     Extension(RequestId(id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut first = Some(service.workers.place()?);
+    let (place, request) = placed(&service, request).await?;
+    let mut first = Some(place);
     let text = in_time(deadline, async {
         match media_type(request.headers()) {
             Media::Json => read_text(request).await,
@@ -149,6 +152,28 @@ pub(super) async fn batch(
         });
     }
     json(&BatchAnswer { answers: answers.into_iter().flatten().collect() })
+}
+
+/// A place among the searches, before the body is read: what waits holds its body in memory. Where there is none, the body is read and
+/// dropped: clients that are hung up on while they send do not see why.
+async fn placed(service: &Service, request: Request) -> Result<(Place, Request), Problem> {
+    let problem = match service.workers.place() {
+        Ok(place) => return Ok((place, request)),
+        Err(problem) => problem,
+    };
+    let dropped = async {
+        let mut body = request.into_body();
+        let mut left = service.options.max_body_bytes;
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DROPPING, dropped).await;
+    Err(problem)
 }
 
 /// Waits for a worker and for its answer.

@@ -50,7 +50,10 @@ fn a_search_too_many_is_refused_and_told_when_to_come_again() {
     let refused = server.form(&Form::of_photo("coffee.png"));
     refused.problem(503, &["try again"]);
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
-    assert_eq!(server.figure("patchdex_rejected_total{reason=\"full\"} "), Some(1.0));
+    // More than sockets hold: it is sent to its end, and the answer is read.
+    let large = Form::default().file("image", "large.png", &vec![0; 20 << 20]);
+    server.form(&large).problem(503, &["try again"]);
+    assert_eq!(server.figure("patchdex_rejected_total{reason=\"full\"} "), Some(2.0));
     // What needs no session is answered all the while.
     assert_eq!(server.get("/v1/collections").status, 200);
     assert_eq!(read_reply(&mut first, "POST").status, 200);
