@@ -48,7 +48,11 @@ fn folders(work: &Path) -> Vec<PathBuf> {
 fn every_family_agrees_with_other_code_and_finds_what_it_is_asked_for() {
     let work = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/check_exports.py");
-    succeed(Command::new("python3").arg(script).arg(work.path()).output().unwrap());
+    let told = succeed(Command::new("python3").arg(script).arg(work.path()).output().unwrap());
+    if told.contains("SKIPPED") {
+        assert!(!work.path().join("library").exists(), "{told}");
+        return;
+    }
     let photographs = work.path().join("photographs");
     std::fs::create_dir(&photographs).unwrap();
     for name in PHOTOGRAPHS {

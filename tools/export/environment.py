@@ -20,6 +20,12 @@ ADVICE = (
     "no Python from 3.11 here can import PyTorch (1.13 or later): install Debian's python3-torch and libopenblas0, or 'pip install torch', set "
     f"{SETTING} to the folder that holds the package torch, or, on Debian 12, add --fetch-torch (130 MB, into the cache)"
 )
+
+
+class NoTorch(setup.Failure):
+    """There is no PyTorch, and none can be fetched."""
+
+
 PROBE = """
 import sys
 sys.path[:0] = sys.argv[1:]
@@ -49,15 +55,17 @@ def any_torch(cache, fetch):
     root = cache / "debian-torch"
     if not (root / "whole").is_file():
         if not fetch:
-            raise setup.Failure(ADVICE)
+            raise NoTorch(ADVICE)
         unpack_debian(root)
-    libraries = root / "usr/lib" / f"{platform.machine()}-linux-gnu"
-    places = [*sorted(libraries.glob("openblas*")), libraries, libraries / "blas", libraries / "lapack"]
+    own = f"{platform.machine()}-linux-gnu"
+    libraries = root / "usr/lib" / own
+    more = [libraries / "blas", libraries / "lapack", root / "usr/lib", root / "lib" / own, root / "lib"]
+    places = [*sorted(libraries.glob("openblas*")), libraries, *more]
     os.environ["LD_LIBRARY_PATH"] = ":".join([*map(str, places), os.environ.get("LD_LIBRARY_PATH", "")]).strip(":")
     os.environ[SETTING] = str(root / "usr/lib/python3/dist-packages")
     if found := with_torch():
         return found
-    raise setup.Failure(
+    raise NoTorch(
         f"{root} has Debian's PyTorch, which no Python here can import: it wants Python 3.11 of Debian 12; {ADVICE}"
     )
 
@@ -77,7 +85,7 @@ def unpack_debian(root):
         for package in sorted(packages.glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", package, root], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise setup.Failure(f"Debian's PyTorch could not be fetched ({error}); {ADVICE}") from error
+        raise NoTorch(f"Debian's PyTorch could not be fetched ({error}); {ADVICE}") from error
     for unused in (packages, root / "usr/share", root / "usr/include"):
         shutil.rmtree(unused, ignore_errors=True)
     (root / "whole").touch()
