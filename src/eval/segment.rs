@@ -249,12 +249,13 @@ pub fn run_segment(
     }
     let blocks: Vec<&[f32]> = tokens.iter().map(Vec::as_slice).collect();
     let mapping = pool.install(|| encoder.mapping(|| Moments::of_blocks(&blocks, dim)))?;
-    let vectors = mapping.vectors(&tokens.concat());
-    drop(tokens);
+    let mut vectors = Vec::with_capacity(classes.len() * mapping.dim());
+    // Image by image, so that the tokens of all and the vectors of all are never there together.
+    tokens.into_iter().for_each(|tokens| vectors.extend(mapping.vectors(&tokens)));
     let trained = pool.install(|| train(&vectors, &classes, &mapping, options));
 
     let mut scored: Vec<Vec<Confusion>> = Vec::new();
-    let mut seen_clean: Vec<(Picture, LabelMap, Vec<u16>)> = Vec::new();
+    let mut shown_clean: Vec<Shown> = Vec::new();
     for (step, &degradation) in conditions.iter().enumerate() {
         let mut of_condition = Vec::with_capacity(shown);
         for first in (0..shown).step_by(AT_ONCE) {
@@ -268,11 +269,14 @@ pub fn run_segment(
             })?;
             for seen in seen {
                 let predicted = pool.install(|| predict(&seen, &trained, &mapping));
-                of_condition.push(Confusion::of(&seen.scene.classes.labels, &predicted, IGNORED));
+                let confusion = Confusion::of(&seen.scene.classes.labels, &predicted, IGNORED);
                 if degradation.is_none() && options.examples > 0 {
-                    let Scene { picture, classes, .. } = seen.scene;
-                    seen_clean.push((picture, classes, predicted));
+                    let Scene { picture, classes: truth, .. } = seen.scene;
+                    let (at, confusion) = (of_condition.len(), confusion.clone());
+                    shown_clean.push(Shown { at, picture, truth, predicted, confusion });
+                    keep_ends(&mut shown_clean, options.examples);
                 }
+                of_condition.push(confusion);
             }
         }
         scored.push(of_condition);
@@ -290,7 +294,7 @@ pub fn run_segment(
         seconds: start.elapsed().as_secs_f64(),
         metrics: metrics(&names, &scored, &per_query),
         per_query,
-        examples: examples(validation, seen_clean, &scored[0], options),
+        examples: examples(validation, &shown_clean, options),
     })
 }
 
@@ -386,34 +390,49 @@ fn per_query(set: &MaskSet, names: &[Option<String>], scored: &[Vec<Confusion>])
     set.images.iter().enumerate().map(figures).collect()
 }
 
-/// The clean images that are segmented best and worst: beside each its true and its predicted classes.
-fn examples(
-    set: &MaskSet,
-    seen: Vec<(Picture, LabelMap, Vec<u16>)>,
-    scored: &[Confusion],
-    options: &SegmentOptions,
-) -> Vec<Example> {
-    let mut order: Vec<usize> = (0..seen.len()).collect();
-    let miou = |at: usize| scored[at].mean_iou().unwrap_or(0.0);
-    order.sort_by(|&a, &b| miou(b).total_cmp(&miou(a)));
-    let example = |&at: &usize| {
-        let (picture, truth, predicted) = &seen[at];
+/// An unchanged image, and what was made of it.
+struct Shown {
+    /// Its place among the images.
+    at: usize,
+    picture: Picture,
+    truth: LabelMap,
+    predicted: Vec<u16>,
+    confusion: Confusion,
+}
+
+impl Shown {
+    fn miou(&self) -> f64 {
+        self.confusion.mean_iou().unwrap_or(0.0)
+    }
+}
+
+/// Of a list that was in order and got one more: the `count` best and the `count` worst, in order.
+fn keep_ends(shown: &mut Vec<Shown>, count: usize) {
+    shown.sort_by(|a, b| b.miou().total_cmp(&a.miou()));
+    if shown.len() > 2 * count {
+        shown.remove(count);
+    }
+}
+
+/// The unchanged images that are segmented best and worst: beside each its true and its predicted classes.
+fn examples(set: &MaskSet, shown: &[Shown], options: &SegmentOptions) -> Vec<Example> {
+    let example = |shown: &Shown| {
         let panel = |picture: Picture| Panel { picture, marks: Vec::new() };
         Example {
             caption: format!(
                 "{}: mIoU {:.3}, {:.1} % of pixels; the image, its classes, what was predicted",
-                set.images[at].name,
-                miou(at),
-                100.0 * scored[at].accuracy().unwrap_or(0.0)
+                set.images[shown.at].name,
+                shown.miou(),
+                100.0 * shown.confusion.accuracy().unwrap_or(0.0)
             ),
             panels: vec![
-                panel(picture.clone()),
-                panel(tinted(picture, &truth.labels)),
-                panel(tinted(picture, predicted)),
+                panel(shown.picture.clone()),
+                panel(tinted(&shown.picture, &shown.truth.labels)),
+                panel(tinted(&shown.picture, &shown.predicted)),
             ],
         }
     };
-    best_and_worst(&order, options.examples).map(example).collect()
+    best_and_worst(shown, options.examples).map(example).collect()
 }
 
 /// A picture with the colours of classes over it; what is ignored stays as it is.

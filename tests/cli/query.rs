@@ -50,7 +50,10 @@ fn the_json_has_the_keys_that_were_promised() {
     let hits = answer["hits"].as_array().unwrap();
     assert_eq!(hits.len(), 10);
     for (at, hit) in hits.iter().enumerate() {
-        assert_eq!(keys(hit), ["box", "id", "image", "matches", "probability", "rank", "score", "scores"]);
+        assert_eq!(
+            keys(hit),
+            ["box", "height", "id", "image", "matches", "probability", "rank", "score", "scores", "width"]
+        );
         assert_eq!(keys(&hit["scores"]), ["geometry", "maxsim", "vote"]);
         assert_eq!(hit["rank"], at + 1);
         let file = std::fs::read(photo(hit["image"].as_str().unwrap())).unwrap();
