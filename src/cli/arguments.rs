@@ -6,13 +6,14 @@ use clap::{ArgGroup, Args};
 use patchdex_format::TilePlan;
 
 use super::failure::Failure;
+use super::output;
 use crate::collection::{GraphWish, Searching, read_manifest};
 use crate::core::Kind;
 use crate::engine::EngineOptions;
 use crate::index::{GraphBuilder, HnswParameters, INDEX_KINDS};
 use crate::ingest::ViewChoice;
 use crate::model::{
-    DEFAULT_MODEL, Device, JOINT, Model, ModelError, ModelOptions, RuntimeOptions, model_dir,
+    DEFAULT_MODEL, Device, JOINT, Model, ModelError, ModelOptions, Recommendation, RuntimeOptions, model_dir,
 };
 use crate::query::{CANDIDATES, EF, EXPAND, NEIGHBOURS, Plan, PlanChoice, TIME_BUDGET_MS, TOKENS};
 use crate::storage::Residency;
@@ -23,7 +24,8 @@ pub(crate) struct ModelArguments {
     /// Model folder, or the name of an installed model
     #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR", default_value = DEFAULT_MODEL)]
     pub model: String,
-    /// Graph of the model folder: fp32, fp16 or int8
+    /// Graph of the model folder: fp32, fp16 or int8, or auto: the fastest for this machine that the folder has and that gives nearly the
+    /// same tokens
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// Output of the graph to read tokens from [default: the folder's choice]
@@ -154,13 +156,22 @@ pub(crate) struct RuntimeArguments {
 impl ModelArguments {
     /// Opens the model.
     pub fn open(&self) -> Result<Model, ModelError> {
+        let dir = model_dir(&self.model);
+        let variant = match self.variant.as_deref() {
+            Some("auto") => {
+                let Recommendation { variant, reason } = Recommendation::of(&dir, self.runtime.device.0);
+                output::message(&format!("variant {variant}: {reason}"));
+                Some(variant.to_owned())
+            }
+            _ => self.variant.clone(),
+        };
         let options = ModelOptions {
-            variant: self.variant.clone(),
+            variant,
             output: self.output.clone().or_else(|| self.layer.clone()),
             inputs: self.input.iter().cloned().collect(),
             runtime: self.runtime.options(),
         };
-        Model::open(&model_dir(&self.model), &options)
+        Model::open(&dir, &options)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod registry;
 mod runtime;
 mod sizes;
 mod spec;
+mod variant;
 mod vit;
 
 pub use cache::{DEFAULT_MODEL, cache_dir, installed, model_dir};
@@ -22,4 +23,5 @@ pub use preprocess::{processor_tensor, tensor};
 pub use runtime::{Runtime, RuntimeError, RuntimeOptions};
 pub use sizes::SizeRule;
 pub use spec::{Crop, ImageSpec, ModelSpec, Resize, SpecError};
+pub use variant::Recommendation;
 pub use vit::{JOINT, Model, ModelOptions, Session, Tokens};

@@ -189,6 +189,14 @@ fn a_device_is_used_as_asked_or_refused() {
 }
 
 #[test]
+fn a_variant_is_chosen_for_the_machine_and_the_choice_is_explained() {
+    let run = check(&fixture_model("sound"), &["--variant", "auto", "--json"]).done();
+    assert!(run.stderr.contains("variant fp32: "), "{}", run.stderr);
+    let to_gpu = check(&fixture_model("sound"), &["--variant", "auto", "--device", "cuda"]);
+    to_gpu.refused(1, &["variant fp32: the folder has no fp16", "cuda"]);
+}
+
+#[test]
 fn a_missing_runtime_is_told_with_the_places_and_the_command_that_installs_it() {
     let work = Workspace::new();
     let sound = fixture_model("sound");
