@@ -171,7 +171,11 @@ impl ModelArguments {
             inputs: self.input.iter().cloned().collect(),
             runtime: self.runtime.options(),
         };
-        Model::open(&dir, &options)
+        let model = Model::open(&dir, &options)?;
+        if let Some(reason) = &model.passed_over {
+            output::message(&format!("the model runs on the {}: {reason}", model.device));
+        }
+        Ok(model)
     }
 }
 

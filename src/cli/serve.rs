@@ -14,9 +14,6 @@ use crate::core::Kind;
 use crate::picture::Limits;
 use crate::server::{self, LogFormat, Named, ServeOptions};
 
-/// Searches that wait for a session: more would wait longer than people do.
-const QUEUE_PER_SESSION: usize = 4;
-
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Folders of collections; requests call each by its folder's name without ending, or as NAME=FOLDER says
@@ -94,13 +91,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Err(Failure::new(Kind::Invalid, message));
     }
     let engine = arguments.runtime.engine(arguments.model.clone());
-    let sessions = arguments.sessions.map_or(engine.threads, usize::from);
     let options = ServeOptions {
         listen: arguments.listen,
         collections,
-        sessions,
+        sessions: arguments.sessions.map(usize::from),
         engine,
-        queue: arguments.queue.map_or(QUEUE_PER_SESSION * sessions, |queue| queue as usize),
+        queue: arguments.queue.map(|queue| queue as usize),
         timeout: Duration::from_millis(arguments.timeout_ms),
         max_body_bytes: usize::try_from(arguments.max_body_bytes).unwrap_or(usize::MAX),
         limits: Limits { max_pixels: arguments.max_pixels, ..Limits::default() },

@@ -83,9 +83,9 @@ impl Mapping {
     }
 }
 
-/// As many sessions, of one thread each.
-pub(super) fn sessions(model: &Model, count: usize) -> Result<Vec<Session>, EvalError> {
-    (0..count).map(|_| Ok(model.session(1)?)).collect()
+/// Sessions of one thread each: as many as threads, and fewer on another device than the CPU.
+pub(super) fn sessions(model: &Model, threads: usize) -> Result<Vec<Session>, EvalError> {
+    (0..model.device.sessions(threads)).map(|_| Ok(model.session(1)?)).collect()
 }
 
 /// Patch tokens of the part `area` of a picture, whose long side has `long_side_px` as the model sees it.

@@ -156,12 +156,12 @@ impl Video<'_> {
         for (number, frame) in self.frames.iter().enumerate().skip(1) {
             let truth = frame.labels()?;
             let (picture, of_frame, vectors) = self.seen(frame, &truth, session)?;
-            if (of_frame.rows, of_frame.cols) != (grid.rows, grid.cols) {
+            if of_frame != grid {
                 return Err(EvalError::OtherSize {
                     file: frame.mask.clone(),
                     image: frame.image.display().to_string(),
-                    said: [truth.width, truth.height],
-                    found: [grid.area.w as u32, grid.area.h as u32],
+                    said: [grid.area.w as u32, grid.area.h as u32],
+                    found: [truth.width, truth.height],
                 });
             }
             let sources: Vec<&Labelled> = std::iter::once(&first).chain(&context).collect();

@@ -258,8 +258,9 @@ pub fn run_segment(
     let mut shown_clean: Vec<Shown> = Vec::new();
     for (step, &degradation) in conditions.iter().enumerate() {
         let mut of_condition = Vec::with_capacity(shown);
-        for first in (0..shown).step_by(AT_ONCE) {
-            let count = AT_ONCE.min(shown - first);
+        let at_once = AT_ONCE.max(sessions.len());
+        for first in (0..shown).step_by(at_once) {
+            let count = at_once.min(shown - first);
             let before = trained_on + step * shown + first;
             let embed = |session: &mut &mut Session, at: usize| {
                 embedding.of(validation, first + at, degradation, session)

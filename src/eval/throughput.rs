@@ -126,7 +126,7 @@ pub fn run_throughput(
     task.indexed()?;
     (task.sources.files, task.pictures) = task.unlike(threads)?;
     task.ready = task.resized(threads)?;
-    let mut on_device = sessions(model, model.device.sessions(threads))?;
+    let mut on_device = sessions(model, threads)?;
     task.tokens = task.embedded(&mut on_device)?;
     let mut whole = vec![model.session(threads)?];
     let images = task.pictures.len();
@@ -279,8 +279,9 @@ impl Task<'_> {
 
     /// A whole collection, which is thrown away.
     fn indexed(&self) -> Result<(), EvalError> {
-        let name = format!("patchdex-bench-{}.pdx", std::process::id());
-        let folder = ScratchFolder(self.options.scratch.join(name));
+        let named = |number: u32| format!("patchdex-bench-{}-{number}.pdx", std::process::id());
+        let free = (0..).map(|number| self.options.scratch.join(named(number))).find(|path| !path.exists());
+        let folder = ScratchFolder(free.expect("invariant: some number is free"));
         let graph = GraphWish { searching: Some(Searching::Scan), ..GraphWish::default() };
         let options = IndexOptions { out: folder.0.clone(), graph, ..self.options.index.clone() };
         let run = || ingest::index(&self.sources, self.model, &options, &AtomicBool::new(false), &mut |_| ());

@@ -71,6 +71,18 @@ pub fn is_video(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
+/// A folder for frames that nobody had before.
+fn new_folder() -> Result<PathBuf, StorageError> {
+    loop {
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("patchdex-frames-{}-{number}", std::process::id()));
+        // One that is there was left over by a run that was broken off.
+        if !folder.exists() {
+            return create_dir_all(&folder).map(|()| folder);
+        }
+    }
+}
+
 impl VideoFrames {
     /// Decodes every so many frames of `video`, from the first up to the one of number `last`.
     ///
@@ -78,26 +90,26 @@ impl VideoFrames {
     /// No ffmpeg, a file that it cannot decode, no room for the frames.
     pub fn decode(video: &Path, every: u32, last: Option<i64>) -> Result<Self, VideoError> {
         std::fs::metadata(video).map_err(StorageError::at("read", video))?;
-        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("patchdex-frames-{}-{number}", std::process::id()));
-        create_dir_all(&folder)?;
+        let folder = new_folder()?;
         // From here on the folder goes with what holds it.
         let mut frames = Self { folder, images: Vec::new() };
-        let mut said = String::new();
+        let mut failure = None;
         for words in AS_THEY_ARE {
             let output = frames.ffmpeg(video, every, last, words)?;
             if output.status.success() {
-                said.clear();
+                failure = None;
                 break;
             }
-            said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            if !said.contains("fps_mode") {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let knows_words = !said.contains("fps_mode");
+            failure = Some((output.status, said));
+            if knows_words {
                 break;
             }
         }
         let broken = |said: &str| VideoError::Broken { path: video.to_owned(), said: said.to_owned() };
-        if !said.is_empty() {
-            return Err(broken(said.lines().last().unwrap_or("it says nothing")));
+        if let Some((status, said)) = failure {
+            return Err(broken(said.lines().last().unwrap_or(&format!("ffmpeg ended with {status}"))));
         }
         let images = LabelledSet::frames(&frames.folder);
         frames.images = images.map_err(|error| match error {

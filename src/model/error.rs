@@ -72,6 +72,19 @@ pub enum ModelError {
         /// The outputs it has.
         found: String,
     },
+    /// An output that was asked for and is not there.
+    #[error(
+        "{} has no tokens '{name}'; it has {}: name one with --output, or by the number of its block with --layer \
+         (tools/export --hidden-states gives more)", graph.display(), found.join(", ")
+    )]
+    NoSuchOutput {
+        /// The graph's file.
+        graph: PathBuf,
+        /// The output that was asked for.
+        name: String,
+        /// The outputs with tokens that it has.
+        found: Vec<String>,
+    },
     /// Outputs that cannot be read together.
     #[error(
         "{}: outputs {outputs} have {} and {} tokens for the same picture; outputs that are read together must have one for each of the same patches", graph.display(), tokens[0], tokens[1]

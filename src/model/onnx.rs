@@ -46,20 +46,21 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Loads the graph on the device that is `wanted`; without one, on the first that the library has and that works.
+    /// Loads the graph on the device that is `wanted`; without one, on the first that the library has and that works, with what others
+    /// said that did not.
     pub fn start(
         runtime: &Runtime,
         path: &Path,
         threads: usize,
         wanted: Option<Device>,
-    ) -> Result<(Self, Device), ModelError> {
+    ) -> Result<(Self, Device, Option<String>), ModelError> {
         let environment = environment(runtime)?;
         let found: Vec<Device> =
             Device::ALL.into_iter().filter(|device| is_there(*device, &environment)).collect();
         if let Some(device) = wanted {
             let library = runtime.library.clone();
             return match found.contains(&device) {
-                true => Ok((Self::load(runtime, path, threads, device)?, device)),
+                true => Ok((Self::load(runtime, path, threads, device)?, device, None)),
                 false => {
                     let found = found.into_iter().map(Device::name).collect();
                     Err(ModelError::NoDevice { device, library, found })
@@ -68,12 +69,14 @@ impl Graph {
         }
         let tried =
             Device::TRIED.into_iter().filter(|device| *device != Device::Cpu && found.contains(device));
+        let mut passed_over = None;
         for device in tried {
-            if let Ok(graph) = Self::load(runtime, path, threads, device) {
-                return Ok((graph, device));
+            match Self::load(runtime, path, threads, device) {
+                Ok(graph) => return Ok((graph, device, passed_over)),
+                Err(error) => passed_over = Some(error.to_string()),
             }
         }
-        Ok((Self::load(runtime, path, threads, Device::Cpu)?, Device::Cpu))
+        Ok((Self::load(runtime, path, threads, Device::Cpu)?, Device::Cpu, passed_over))
     }
 
     /// Loads the graph on a device, with `threads` threads for one run.

@@ -67,11 +67,17 @@ pub fn of_repository(repository: &str) -> Option<&'static KnownModel> {
     let name = repository.rsplit('/').next().unwrap_or(repository).to_ascii_lowercase();
     let tail = |model: &KnownModel| model.source.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let source = known().iter().find(|model| model.source == repository);
+    let named = |model: &&KnownModel| has_words(&name, &tail(model)) || name == model.name;
     source
-        .or_else(|| {
-            known().iter().filter(|model| name.contains(&tail(model))).max_by_key(|model| tail(model).len())
-        })
+        .or_else(|| known().iter().filter(named).max_by_key(|model| tail(model).len()))
         .or_else(|| known().iter().find(|model| model.gated && name.contains(&model.family)))
+}
+
+/// Whether the words of `part` stand in `name` one after the other.
+fn has_words(name: &str, part: &str) -> bool {
+    let words = |text: &str| text.split(['-', '_', '.']).map(str::to_owned).collect::<Vec<_>>();
+    let (name, part) = (words(name), words(part));
+    name.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]
@@ -112,5 +118,7 @@ mod tests {
         assert_eq!(named("onnx-community/dinov3-vits16-pretrain-lvd1689m-ONNX"), Some("dinov3-vits16"));
         assert!(of_repository("somebody/DINOv3-7B").is_some_and(|model| model.gated));
         assert_eq!(named("owner/small"), None);
+        assert_eq!(named("owner/minibot-vit"), None);
+        assert_eq!(named("owner/mae-vitb16"), Some("mae-vitb16"));
     }
 }

@@ -189,12 +189,26 @@ fn present_graphs(places: &[PathBuf]) -> String {
         .filter_map(|place| std::fs::read_dir(place).ok())
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".onnx"))
+        .filter_map(|name| Some(variant_of(name.strip_suffix(".onnx")?).to_owned()))
         .collect();
     names.sort();
+    names.dedup();
     match names.is_empty() {
         true => "it holds no .onnx file: export or pull the model first".to_owned(),
-        false => format!("it holds {}: choose one of these with --variant", names.join(", ")),
+        false => format!(
+            "it holds {}: choose one of these with --variant, or make another with tools/export --quantize",
+            names.join(", ")
+        ),
+    }
+}
+
+/// What a graph's file without its extension is called as a variant.
+fn variant_of(stem: &str) -> &str {
+    let rest = ["vision_model", "model"].iter().find_map(|start| stem.strip_prefix(start));
+    match rest {
+        Some("") => "fp32",
+        Some(rest) => rest.trim_start_matches('_'),
+        None => stem,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Model {
     pub inputs: BTreeMap<String, f64>,
     /// Where it runs.
     pub device: Device,
+    /// Why a device that the library has was not taken, where nobody named one.
+    pub passed_over: Option<String>,
     /// The names in `output`.
     outputs: Vec<String>,
     runtime: Runtime,
@@ -86,7 +88,8 @@ impl Model {
         let mut spec = ModelSpec::load(dir, options.variant.as_deref())?;
         let runtime = Runtime::find(options.runtime.library.as_deref())?;
         let digest = digest(&spec.graph)?;
-        let (graph, device) = Graph::start(&runtime, &spec.graph, threads, options.runtime.device)?;
+        let (graph, device, passed_over) =
+            Graph::start(&runtime, &spec.graph, threads, options.runtime.device)?;
         let facts = graph.facts().clone();
         let input = picture_input(&spec, &facts)?;
         let outputs = token_outputs(&spec, &facts, options.output.as_deref())?;
@@ -104,6 +107,7 @@ impl Model {
             inputs: options.inputs.clone(),
             facts,
             device,
+            passed_over,
             runtime,
             spec,
         };
@@ -342,7 +346,14 @@ fn token_output<'a>(
             .find(|port| port.name == "last_hidden_state")
             .or_else(|| facts.outputs.iter().find(tokens)),
     };
-    let port = found.ok_or_else(none)?;
+    let port = found.ok_or_else(|| match wanted {
+        Some(name) if facts.outputs.iter().any(|port| tokens(&port)) => ModelError::NoSuchOutput {
+            graph: spec.graph.clone(),
+            name: name.to_owned(),
+            found: facts.outputs.iter().filter(tokens).map(|port| port.name.clone()).collect(),
+        },
+        _ => none(),
+    })?;
     match port.shape[2] {
         dim if dim >= 0 && dim as usize != spec.hidden_size => Err(ModelError::HiddenSize {
             graph: spec.graph.clone(),

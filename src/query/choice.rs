@@ -16,6 +16,8 @@ pub const DEFAULT_RECALL: f64 = 0.99;
 
 /// Limits of [`PlanChoice::top`] and [`NearestChoice::top`].
 pub const TOP: RangeInclusive<i64> = 1..=100_000;
+/// Hits at most that tell how similar every patch is: each is as long as its image has patches.
+pub const HEAT_MAPS_TOP: i64 = 200;
 /// Limits of `ef`.
 pub const EF: RangeInclusive<i64> = 1..=1_000_000;
 /// Limits of [`PlanChoice::tokens`].
@@ -92,7 +94,7 @@ pub struct PlanChoice {
     pub turned: bool,
     /// Make nearly equal images one hit.
     pub group_duplicates: bool,
-    /// Tell with each hit how similar every patch of the image is.
+    /// Tell with each hit how similar every patch of the image is; of 200 hits at most.
     pub heat_maps: bool,
     /// Look at no further image when so many milliseconds of search have passed.
     #[schema(minimum = 0, maximum = 86_400_000)]
@@ -115,6 +117,9 @@ impl PlanChoice {
         if !(0.0..=1.0).contains(&self.min_probability) {
             let found = self.min_probability.to_string();
             return Err(ChoiceError::OutOfRange { name: "min_probability", found, least: 0, most: 1 });
+        }
+        if self.heat_maps {
+            within("top with heat_maps", self.top, &(*TOP.start()..=HEAT_MAPS_TOP))?;
         }
         if self.exact && self.ef.is_some() {
             return Err(ChoiceError::Contradiction("exact", "ef"));

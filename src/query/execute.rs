@@ -99,8 +99,11 @@ pub fn execute(
     }
     if plan.heat_maps {
         found.par_iter_mut().for_each(|Found { segment, image, evidence, look, .. }| {
-            evidence.similarity = similarity_map(segment, image, &candidates.looks[*look].tokens);
+            if !patience.is_given_up() {
+                evidence.similarity = similarity_map(segment, image, &candidates.looks[*look].tokens);
+            }
         });
+        patience.go_on()?;
     }
     let rank = |(at, item): (usize, Found<'_>)| (Hit { rank: at + 1, ..item.hit }, item.evidence);
     let (hits, evidence) = found.into_iter().enumerate().map(rank).unzip();

@@ -13,6 +13,9 @@ use crate::core::Bbox;
 /// Queries that are compared with a block of rows while it is in the cache; so many lists of the best are in memory.
 const BATCH_QUERIES: usize = 256;
 
+/// The same where every vector may be found for each.
+const BATCH_WITHIN: usize = 8;
+
 /// A stored vector that was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Nearest {
@@ -109,11 +112,7 @@ impl<'a> VectorSearch<'a> {
     pub fn found(&self, vectors: &[f32], wanted: Wanted) -> Result<Vec<Vec<Nearest>>, QueryError> {
         match wanted {
             Wanted::Nearest(top) => self.nearest(vectors, top),
-            Wanted::Within { least, top } => {
-                let mut all = self.within(vectors, least)?;
-                all.iter_mut().for_each(|found| found.truncate(top.unwrap_or(usize::MAX)));
-                Ok(all)
-            }
+            Wanted::Within { least, top } => self.within(vectors, least, top.unwrap_or(usize::MAX)),
         }
     }
 
@@ -131,14 +130,20 @@ impl<'a> VectorSearch<'a> {
         Ok(all)
     }
 
-    /// All that are at least so similar to each of `vectors`, which [`comparable`] made: best first, of equal ones the lower
-    /// row first. Every vector in scope is looked at. Runs on the calling thread's rayon pool.
+    /// The first `top` of all that are at least so similar to each of `vectors`, which [`comparable`] made: best first, of equal ones
+    /// the lower row first. Every vector in scope is looked at. Runs on the calling thread's rayon pool.
     ///
     /// # Errors
-    /// Vectors of another length.
-    pub fn within(&self, vectors: &[f32], least: f32) -> Result<Vec<Vec<Nearest>>, QueryError> {
-        self.require_dim(vectors)?;
-        Ok(self.named(self.0.within(vectors, least)))
+    /// Vectors of another length, or that nobody waits any more.
+    pub fn within(&self, vectors: &[f32], least: f32, top: usize) -> Result<Vec<Vec<Nearest>>, QueryError> {
+        let dim = self.require_dim(vectors)?;
+        let mut all = Vec::with_capacity(vectors.len() / dim);
+        for batch in vectors.chunks(BATCH_WITHIN * dim) {
+            let mut found = self.0.within(batch, least)?;
+            found.iter_mut().for_each(|found| found.truncate(top));
+            all.extend(self.named(found));
+        }
+        Ok(all)
     }
 
     /// Adds to what was found what the user said about the images.

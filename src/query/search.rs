@@ -175,11 +175,17 @@ impl<'a> RowSearch<'a> {
     }
 
     /// All that are at least so similar to each of `queries`, in the same order. Every row in scope is looked at.
-    pub fn within(&self, queries: &[f32], least: f32) -> Vec<Vec<FoundRow<'_>>> {
+    ///
+    /// # Errors
+    /// That nobody waits any more.
+    pub fn within(&self, queries: &[f32], least: f32) -> Result<Vec<Vec<FoundRow<'_>>>, QueryError> {
         let dim = self.collection.manifest().dim as usize;
-        self.joined(queries.len() / dim, |exact, searched| {
-            exact.search_within(queries, &searched.runs, least)
-        })
+        let found = self.joined(queries.len() / dim, |exact, searched| match self.patience.is_given_up() {
+            true => Vec::new(),
+            false => exact.search_within(queries, &searched.runs, least),
+        });
+        self.patience.go_on()?;
+        Ok(found)
     }
 
     /// The row in an export of the whole collection.

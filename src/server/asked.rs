@@ -186,7 +186,8 @@ pub(super) fn parsed<T: DeserializeOwned>(text: &str, place: &str) -> Result<T, 
         let what = error.inner().to_string();
         // Places in a text that was put together mean nothing to the client.
         let what = what.rsplit_once(" at line ").map_or(&*what, |(what, _)| what);
-        Problem::new(cause, if at.is_empty() { what.to_owned() } else { format!("{at}: {what}") })
+        let hint = if at.contains("boxes") { "; give [[x, y, w, h], ...]" } else { "" };
+        Problem::new(cause, if at.is_empty() { what.to_owned() } else { format!("{at}: {what}{hint}") })
     })?;
     deserializer.end().map_err(|error| Problem::new(Cause::Malformed, error.to_string()))?;
     Ok(value)

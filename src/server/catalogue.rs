@@ -45,6 +45,8 @@ pub(super) struct Commit {
     pub patches: u64,
     /// Bytes that are mapped.
     pub mapped_bytes: u64,
+    /// Columns that conditions may name; none where the metadata is damaged.
+    pub columns: Vec<String>,
 }
 
 impl Catalogue {
@@ -170,7 +172,8 @@ impl Commit {
         let patches = segments.iter().map(|segment| segment.live_patch_count());
         let patches = patches.sum::<Result<u64, OpenSegmentError>>().map_err(CollectionError::from)?;
         let mapped_bytes = segments.iter().flat_map(|segment| segment.files()).map(|(.., bytes)| bytes).sum();
-        Ok(Self { name: name.clone(), collection, gallery, order, places, patches, mapped_bytes })
+        let columns = collection.columns().unwrap_or_default().into_iter().map(str::to_owned).collect();
+        Ok(Self { name: name.clone(), collection, gallery, order, places, patches, mapped_bytes, columns })
     }
 
     pub fn manifest(&self) -> &Manifest {

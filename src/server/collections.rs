@@ -71,11 +71,11 @@ pub(super) struct Reloaded {
 }
 
 impl CollectionFacts {
-    fn of(commit: &Commit) -> Result<Self, Problem> {
+    fn of(commit: &Commit) -> Self {
         let manifest = commit.manifest();
         let model = &manifest.model;
-        Ok(Self {
-            columns: commit.collection.columns()?.into_iter().map(str::to_owned).collect(),
+        Self {
+            columns: commit.columns.clone(),
             name: commit.name.to_string(),
             images: commit.image_count(),
             patches: commit.patches,
@@ -91,7 +91,7 @@ impl CollectionFacts {
             dim: manifest.dim,
             metric: manifest.metric.clone(),
             mapped_bytes: commit.mapped_bytes,
-        })
+        }
     }
 }
 
@@ -101,8 +101,8 @@ impl CollectionFacts {
     Problems
 ))]
 pub(super) async fn list(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
-    let collections = service.catalogue.all().map(|commit| CollectionFacts::of(&commit));
-    json(&CollectionList { collections: collections.collect::<Result<_, _>>()? })
+    let collections = service.catalogue.all().map(|commit| CollectionFacts::of(&commit)).collect();
+    json(&CollectionList { collections })
 }
 
 /// Opens the last commit of a collection now.
@@ -119,7 +119,7 @@ pub(super) async fn reload(
     let Path(name) = name?;
     let of_all = service.clone();
     let (commit, changed) = off_thread(move || renewed(&of_all, &name)).await?;
-    json(&Reloaded { changed, collection: CollectionFacts::of(&commit)? })
+    json(&Reloaded { changed, collection: CollectionFacts::of(&commit) })
 }
 
 /// Opens the last commit, and writes down what came of it.

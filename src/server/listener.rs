@@ -68,8 +68,16 @@ pub(super) async fn serve(
         let (entry, routes) = (silent.enter(), TowerToHyperService::new(router.clone()));
         let heard = entry.clone();
         let service_of = service_fn(move |request| {
-            heard.speaks();
-            routes.call(request)
+            let (heard, routes) = (heard.clone(), routes.clone());
+            async move {
+                if !heard.speaks() {
+                    // Its end is on its way: nothing is begun.
+                    std::future::pending::<()>().await;
+                }
+                let answer = routes.call(request).await;
+                heard.falls_silent();
+                answer
+            }
         });
         let connection =
             builder.serve_connection(TokioIo::new(Patient::new(stream, options.timeout)), service_of);
@@ -82,6 +90,7 @@ pub(super) async fn serve(
                 _ = connection => (),
                 () = entry.hung_up() => (),
             }
+            entry.speaks();
             metrics.connections.dec();
             drop(place);
         });

@@ -62,10 +62,10 @@ pub struct ServeOptions {
     pub collections: Vec<Named>,
     /// Where models and ONNX Runtime are. Its `threads` are those of all sessions together.
     pub engine: EngineOptions,
-    /// Searches that run at the same time, each on its share of the threads.
-    pub sessions: usize,
-    /// Searches that wait beside those that run; a further one is refused.
-    pub queue: usize,
+    /// Searches that run at the same time, each on its share of the threads; as many as fit the device where none.
+    pub sessions: Option<usize>,
+    /// Searches that wait beside those that run, where a further one is refused; some for each session where none.
+    pub queue: Option<usize>,
     /// How long a request may take, from its first byte to its answer.
     pub timeout: Duration,
     /// Length of a request's body at most, in bytes.

@@ -72,14 +72,14 @@ pub(super) struct HeatMap {
     /// Patches from left to right.
     columns: u32,
     /// Best similarity with any token, row by row, in thousandths.
-    similarity: Vec<i16>,
+    similarity: Vec<i32>,
 }
 
 impl HeatMap {
     fn of(evidence: &Evidence) -> Option<Self> {
         let Evidence { grid, similarity, .. } = evidence;
-        let thousandths = |similarity: &f32| (similarity * 1000.0).round() as i16;
-        let similarity: Vec<i16> = similarity.iter().map(thousandths).collect();
+        let thousandths = |similarity: &f32| (similarity * 1000.0).round() as i32;
+        let similarity: Vec<i32> = similarity.iter().map(thousandths).collect();
         let is_whole = !similarity.is_empty();
         is_whole.then_some(Self { bbox: grid.area, rows: grid.rows, columns: grid.cols, similarity })
     }

@@ -14,13 +14,16 @@ use crossbeam_channel::{Receiver, Sender};
 use rayon::ThreadPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Commit};
 use super::metrics::Metrics;
 use super::problem::{Cause, Problem};
 use super::{ServeError, ServeOptions};
 use crate::engine::{Engine, EngineError, Gallery};
 use crate::model::{Model, Session};
 use crate::query::Patience;
+
+/// Searches that wait for a session where nobody says how many: more would wait longer than people do.
+const QUEUE_PER_SESSION: usize = 4;
 
 /// A search on its way to a worker.
 type Work = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -103,14 +106,21 @@ fn taken(slot: &Slot) -> Option<Work> {
 }
 
 impl Workers {
-    /// Starts `options.sessions` workers, each with a session of every model.
+    /// Starts `options.sessions` workers, each with a session of every model: as many as there are threads where nobody says how many,
+    /// and fewer where a model runs on another device than the CPU.
     pub fn start(
         options: &ServeOptions,
         catalogue: &Catalogue,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, ServeError> {
         let (queue, slots) = crossbeam_channel::unbounded();
-        let sessions = options.sessions.max(1);
+        let most = |commit: Arc<Commit>| {
+            let model = commit.gallery.as_ref()?.model().clone();
+            Some(model.device.sessions(options.engine.threads))
+        };
+        let fitting = catalogue.all().filter_map(most).min().unwrap_or(options.engine.threads);
+        let sessions = options.sessions.unwrap_or(fitting).max(1);
+        let queue_places = options.queue.unwrap_or(QUEUE_PER_SESSION * sessions);
         let threads = (options.engine.threads / sessions).max(1);
         for number in 0..sessions {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -125,8 +135,8 @@ impl Workers {
                 .name(format!("search-{number}"))
                 .spawn(move || work(worker, &slots))?;
         }
-        let places = Arc::new(Semaphore::new(sessions + options.queue));
-        let (waiting, mean_us) = (options.queue, Arc::default());
+        let places = Arc::new(Semaphore::new(sessions + queue_places));
+        let (waiting, mean_us) = (queue_places, Arc::default());
         Ok(Self { queue, places, metrics: metrics.clone(), sessions, waiting, mean_us })
     }
 
@@ -178,7 +188,8 @@ impl Workers {
                 Err(Problem::new(Cause::Internal, format!("a search panicked: {}", panic_text(&*panic))))
             });
             metrics.running.dec();
-            if !waited.is_given_up() {
+            // What was broken off because its time was over took at least that long.
+            if !waited.is_given_up() || Instant::now() >= deadline {
                 smooth(&mean_us, begun.elapsed());
             }
             drop(place);

@@ -3,6 +3,8 @@
 /** Hits of a first answer, how many more each time, and at most. */
 export const FIRST = 24;
 const MOST = 1000;
+/** Hits that the service tells the similarity of every patch of. */
+const MOST_MAPS = 200;
 export const FLAGS = ["exact", "mirrored", "turned", "group_duplicates"];
 
 export class Query {
@@ -76,7 +78,7 @@ export class Query {
 
   /** What `fetch` takes; `file` is the picture where it has to be sent. */
   request(file) {
-    const options = { ...this.options, heat_maps: true };
+    const options = { ...this.options, ...(this.top <= MOST_MAPS && { heat_maps: true }) };
     if (this.isIndexed) {
       return { method: "POST", headers: { "content-type": "application/json" }, body: this.#json(options) };
     }
