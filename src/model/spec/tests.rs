@@ -148,7 +148,7 @@ fn variants_choose_the_graph() {
     let error = graph(Some("q4")).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(
-        error.to_string().contains("model_q4.onnx") && error.to_string().contains("model_fp16.onnx"),
+        error.to_string().contains("model_q4.onnx") && error.to_string().contains("fp16, fp32, quantized"),
         "{error}"
     );
     assert!(graph(Some("../x")).is_err());
