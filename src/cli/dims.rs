@@ -105,7 +105,7 @@ fn print(report: &DimsReport) -> Result<(), Failure> {
     let profile = &report.profile;
     let (dims, norms) = (&profile.dims, &profile.norms);
     let source = if report.kept { "as they were kept" } else { "embedded again" };
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     let median = dims[dims.len() / 2].variance;
     output::line(&format!(
         "tokens    {} of {}, {source}; {}, {}\n\

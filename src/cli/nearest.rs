@@ -154,7 +154,7 @@ fn check_rows(collection: &Collection, len: usize, kind: Option<RowsOf>) -> Resu
 }
 
 fn print_head() -> Result<(), Failure> {
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     output::line(&format!("{bold}query  rank  similarity      x      y      w      h  image{plain}"))
 }
 

@@ -53,6 +53,11 @@ pub(crate) fn colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// What begins and what ends bold text on standard output: nothing where it takes no colours.
+pub(crate) fn bold() -> (&'static str, &'static str) {
+    if colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") }
+}
+
 /// 1536 → `1.5 KiB`.
 pub(crate) fn bytes(count: u64) -> String {
     indicatif::HumanBytes(count).to_string()

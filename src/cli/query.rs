@@ -379,7 +379,7 @@ pub(crate) fn print_table(answer: &Answer) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     output::line(&format!("{bold}rank  prob  score      x      y      w      h  image{plain}"))?;
     for hit in &answer.hits {
         let b = hit.bbox;

@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 fn print_table(arguments: &Arguments, report: &TuneReport) -> Result<(), Failure> {
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     output::line(&format!(
         "{} of {} tiles, {}; {:.1} s\n\n{bold}layer                  preparation    same patch   95 % interval    behind the best{plain}",
         report.conditions.join(", "),

@@ -22,6 +22,7 @@ mod recall;
 mod retrieve;
 mod retrieve_report;
 mod roi;
+mod scratch;
 mod segment;
 mod slices;
 mod throughput;

@@ -1,7 +1,7 @@
 //! How fast images become stored vectors: each stage of indexing alone, the model alone in several forms, and all of it together.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::encoder::sessions;
 use super::measures::median;
+use super::scratch::ScratchFolder;
 use super::workers::{pool, share};
 use super::{EvalError, Machine};
 use crate::collection::{CollectionError, GraphWish, PreparationChoice, Searching};
@@ -18,7 +19,7 @@ use crate::ingest::{self, IndexOptions, SourceFile, Sources};
 use crate::model::{Device, Model, Session, tensor};
 use crate::picture::{self, Picture};
 use crate::segment::RowEncoding;
-use crate::storage::{self, StorageError};
+use crate::storage::StorageError;
 
 /// How throughput is measured.
 pub struct ThroughputOptions<'a> {
@@ -134,32 +135,21 @@ pub fn run_throughput(
     let of = options.rounds * seconds.len();
     for _ in 0..options.rounds {
         let mut at = 0;
-        let mut timed = |start: Instant| {
+        let mut timed = |work: &mut dyn FnMut() -> Result<(), EvalError>| {
+            let start = Instant::now();
+            work()?;
             seconds[at].push(start.elapsed().as_secs_f64());
             at += 1;
             progress(seconds.iter().map(Vec::len).sum(), of);
+            Ok::<_, EvalError>(())
         };
-        let start = Instant::now();
-        task.decoded(threads)?;
-        timed(start);
-        let start = Instant::now();
-        task.resized(threads)?;
-        timed(start);
-        let start = Instant::now();
-        task.embedded(&mut on_device)?;
-        timed(start);
-        let start = Instant::now();
-        task.stored(threads)?;
-        timed(start);
-        let start = Instant::now();
-        task.embedded(&mut whole)?;
-        timed(start);
-        let start = Instant::now();
-        task.batched(&mut on_device)?;
-        timed(start);
-        let start = Instant::now();
-        task.indexed()?;
-        timed(start);
+        timed(&mut || task.decoded(threads).map(drop))?;
+        timed(&mut || task.resized(threads).map(drop))?;
+        timed(&mut || task.embedded(&mut on_device).map(drop))?;
+        timed(&mut || task.stored(threads))?;
+        timed(&mut || task.embedded(&mut whole).map(drop))?;
+        timed(&mut || task.batched(&mut on_device))?;
+        timed(&mut || task.indexed())?;
     }
     let speed = |name: &str, seconds: &[f64]| {
         let mut rates: Vec<f64> = seconds.iter().map(|seconds| images as f64 / seconds).collect();
@@ -279,23 +269,12 @@ impl Task<'_> {
 
     /// A whole collection, which is thrown away.
     fn indexed(&self) -> Result<(), EvalError> {
-        let named = |number: u32| format!("patchdex-bench-{}-{number}.pdx", std::process::id());
-        let free = (0..).map(|number| self.options.scratch.join(named(number))).find(|path| !path.exists());
-        let folder = ScratchFolder(free.expect("invariant: some number is free"));
+        let folder = ScratchFolder::new_in(self.options.scratch, "bench")?;
         let graph = GraphWish { searching: Some(Searching::Scan), ..GraphWish::default() };
-        let options = IndexOptions { out: folder.0.clone(), graph, ..self.options.index.clone() };
+        let options =
+            IndexOptions { out: folder.path().join("bench.pdx"), graph, ..self.options.index.clone() };
         let run = || ingest::index(&self.sources, self.model, &options, &AtomicBool::new(false), &mut |_| ());
         pool(options.threads.max(1)).install(run)?;
         Ok(())
-    }
-}
-
-/// A folder that goes away with its owner.
-struct ScratchFolder(PathBuf);
-
-impl Drop for ScratchFolder {
-    fn drop(&mut self) {
-        // Left over, it is only one folder more among temporary ones.
-        let _ = storage::remove_dir_all(&self.0);
     }
 }

@@ -3,24 +3,21 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::scratch::ScratchFolder;
 use super::{LabelError, LabelledImage, LabelledSet};
 use crate::core::{Fault, Kind};
-use crate::storage::{StorageError, create_dir_all, remove_dir_all};
+use crate::storage::StorageError;
 
 /// Extensions of video files.
 const EXTENSIONS: [&str; 9] = ["avi", "mp4", "mov", "mkv", "webm", "mpg", "mpeg", "m4v", "ogv"];
 /// Says which frames go out as they come in, none twice and none left out; the older word after the newer one.
 const AS_THEY_ARE: [[&str; 2]; 2] = [["-fps_mode", "passthrough"], ["-vsync", "0"]];
 
-/// Tells the folders of a process from each other.
-static FOLDERS: AtomicU32 = AtomicU32::new(0);
-
 /// Frames of a video, as files.
 #[derive(Debug)]
 pub struct VideoFrames {
-    folder: PathBuf,
+    folder: ScratchFolder,
     /// The frames, with their numbers from 1.
     pub images: Vec<LabelledImage>,
 }
@@ -71,18 +68,6 @@ pub fn is_video(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
-/// A folder for frames that nobody had before.
-fn new_folder() -> Result<PathBuf, StorageError> {
-    loop {
-        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("patchdex-frames-{}-{number}", std::process::id()));
-        // One that is there was left over by a run that was broken off.
-        if !folder.exists() {
-            return create_dir_all(&folder).map(|()| folder);
-        }
-    }
-}
-
 impl VideoFrames {
     /// Decodes every so many frames of `video`, from the first up to the one of number `last`.
     ///
@@ -90,8 +75,7 @@ impl VideoFrames {
     /// No ffmpeg, a file that it cannot decode, no room for the frames.
     pub fn decode(video: &Path, every: u32, last: Option<i64>) -> Result<Self, VideoError> {
         std::fs::metadata(video).map_err(StorageError::at("read", video))?;
-        let folder = new_folder()?;
-        // From here on the folder goes with what holds it.
+        let folder = ScratchFolder::new_in(&std::env::temp_dir(), "frames")?;
         let mut frames = Self { folder, images: Vec::new() };
         let mut failure = None;
         for words in AS_THEY_ARE {
@@ -111,7 +95,7 @@ impl VideoFrames {
         if let Some((status, said)) = failure {
             return Err(broken(said.lines().last().unwrap_or(&format!("ffmpeg ended with {status}"))));
         }
-        let images = LabelledSet::frames(&frames.folder);
+        let images = LabelledSet::frames(frames.folder.path());
         frames.images = images.map_err(|error| match error {
             LabelError::NoFrames { .. } => broken("it has no frame"),
             error => error.into(),
@@ -136,7 +120,13 @@ impl VideoFrames {
         let mut input = std::ffi::OsString::from("file:");
         input.push(absolute);
         let mut command = Command::new("ffmpeg");
-        command.current_dir(&self.folder).args(["-nostdin", "-hide_banner", "-loglevel", "error", "-i"]);
+        command.current_dir(self.folder.path()).args([
+            "-nostdin",
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-i",
+        ]);
         command.arg(input).args(["-map", "0:v:0", "-vf", &format!("select=not(mod(n\\,{every}))")]);
         command.args(as_they_are);
         if let Some(last) = last {
@@ -147,12 +137,5 @@ impl VideoFrames {
             ErrorKind::NotFound => VideoError::NoFfmpeg { path: video.to_owned() },
             _ => StorageError::at("decode", video)(error).into(),
         })
-    }
-}
-
-impl Drop for VideoFrames {
-    fn drop(&mut self) {
-        // What cannot be removed is in the folder of temporary files, which the system empties.
-        let _ = remove_dir_all(&self.folder);
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::hub::is_external_data;
 use super::onnx::{Graph, GraphFacts, Port};
 use super::{Device, ModelError, ModelSpec, Runtime, RuntimeOptions, SizeRule};
+use crate::metric::METRICS;
 use crate::storage::{Map, StorageError};
 
 /// Side of the picture that shows how many prefix tokens a graph has, in patches.
@@ -261,15 +262,12 @@ fn joined(mut parts: Vec<Vec<f32>>, dim: usize) -> Vec<f32> {
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-    for token in 0..parts[0].len() / dim {
-        for part in &parts {
-            let part = &part[token * dim..][..dim];
-            let length = part.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-            all.extend(part.iter().map(|value| value / length));
-        }
-    }
-    all
+    parts.iter_mut().for_each(|part| METRICS[0].prepare(part, dim));
+    let tokens = parts[0].len() / dim;
+    (0..tokens)
+        .flat_map(|token| parts.iter().flat_map(move |part| &part[token * dim..][..dim]))
+        .copied()
+        .collect()
 }
 
 /// Files of tensors beside the graph, in order of their names.

@@ -204,7 +204,7 @@ fn print_table(report: &AnnReport) -> Result<(), Failure> {
     }
     let _ = writeln!(head, "residency {}", report.residency.name());
     output::line(&head)?;
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     output::line(&format!(
         "{bold}  index  threads      ef  recall@{:<5}     queries/s   p50 µs   p95 µs   p99 µs{plain}",
         report.k

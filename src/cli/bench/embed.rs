@@ -72,7 +72,7 @@ fn print(report: &ThroughputReport) -> Result<(), Failure> {
         output::counted(machine.cores as u64, "core"),
         output::counted(report.threads as u64, "thread"),
     ))?;
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     let section = |title: &str, speeds: &[Speed]| {
         output::line(&format!("{bold}{title:<28} images/s  slowest  fastest{plain}"))?;
         speeds.iter().try_for_each(|speed| {

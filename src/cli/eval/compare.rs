@@ -42,7 +42,7 @@ fn print(comparison: &Comparison) -> Result<(), Failure> {
         let values: Vec<String> = values.iter().map(Comparison::shown).collect();
         output::line(&format!("{name}: {}", output::name(&values.join(" | "))))?;
     }
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     let others: String = (2..=comparison.runs.len())
         .map(|number| format!("{number:>8}   {:<26}", "more than 1 (95 %)"))
         .collect();

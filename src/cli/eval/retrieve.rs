@@ -181,7 +181,7 @@ fn print_table(report: &RetrieveReport) -> Result<(), Failure> {
         machine.kernels,
         output::counted(timing.queries_at_once as u64, "query"),
     ))?;
-    let (bold, plain) = if output::colours() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = output::bold();
     output::line(&format!("{bold}figure                mean   95 % interval{plain}"))?;
     for (name, mean) in &report.metrics.0 {
         output::line(&format!("{name:<20} {:>6.3}   {}", mean.value, interval(mean)))?;
