@@ -63,7 +63,17 @@ fn every_family_agrees_with_other_code_and_finds_what_it_is_asked_for() {
     assert_eq!(made.len(), 12 + 13, "{made:?}");
     for folder in &made {
         opens(folder);
-        finds(folder, &photographs);
+        finds(folder, &photographs, &["--layer", "1"]);
+    }
+    for name in ["same", "finer", "coarser"] {
+        let folder = work.path().join(format!("fused/fused-{name}"));
+        let report = json(&["model", "check", folder.to_str().unwrap(), "--long-side", LONG_SIDE, "--json"]);
+        assert_eq!(
+            (&report["prefix_tokens"], &report["licence"]),
+            (&0.into(), &"CC0-1.0".into()),
+            "{report}"
+        );
+        finds(&folder, &photographs, &[]);
     }
     let precise = work.path().join("library/dino");
     for variant in ["fp16", "int8", "int8_static"] {
@@ -90,6 +100,7 @@ fn what_cannot_be_exported_is_refused_with_a_reason() {
     refused(&["simmim", "simmim-vitb16", "--out", to], "simmim_pretrain__vit_base__img224__800ep.pth");
     refused(&["dino", "nothing", "--out", to], "--list");
     refused(&["--quantize", "dynamic", to], "is no model folder");
+    refused(&["--fuse", to, to, "--out", to], "is no model folder");
 }
 
 /// The binary finds in the graph what the folder says of it, at a size that is no square.
@@ -116,12 +127,12 @@ fn opens(folder: &Path) {
 }
 
 /// An index of three photographs, and a box of one of them.
-fn finds(folder: &Path, photographs: &Path) {
+fn finds(folder: &Path, photographs: &Path, layer: &[&str]) {
     let collection = folder.with_extension("pdx");
     let (name, images, out) =
         (folder.to_str().unwrap(), photographs.to_str().unwrap(), collection.to_str().unwrap());
-    let index = ["index", images, "--out", out, "--model", name, "--long-side", LONG_SIDE, "--layer", "1"];
-    succeed(patchdex(&[&index, further(folder)].concat()));
+    let index = ["index", images, "--out", out, "--model", name, "--long-side", LONG_SIDE];
+    succeed(patchdex(&[&index, layer, further(folder)].concat()));
     let picture = photographs.join(PHOTOGRAPHS[0]);
     let asked = BOX.map(|side| side.to_string()).join(",");
     let answer = json(&["query", out, picture.to_str().unwrap(), "--box", &asked, "--top", "1", "--json"]);

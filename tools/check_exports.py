@@ -407,6 +407,68 @@ def check_precisions(folder_out, cache):
             raise setup.Failure(f"{graph} has no whole numbers")
 
 
+def check_fusion(made, folder_out, cache):
+    """A fused graph says what both of its models say of a photograph, each made ready for it by code of its own."""
+    import fusion
+    import numpy as np
+    import precision
+    from families import FAMILIES, randomised
+
+    family, wider = FAMILIES["siglip"], {**SMALL, "dim": 96, "patch_px": 10, "image_px": 50}
+    other = folder_out / "wider"
+    make(other, "siglip", family, randomised(family.empty(family.configuration(wider)), 4))
+    photograph = precision.photographs(None, cache)[0]
+    pairs = {
+        "same": (made / "dinov2-registers", made / "clip"),
+        "finer": (made / "dino", other),
+        "coarser": (other, made / "vit"),
+    }
+    for name, pair in pairs.items():
+        folders = [precision.Folder(path) for path in pair]
+        out = folder_out / f"fused-{name}"
+        fusion.fuse(argparse.Namespace(what=[folder.path for folder in folders], out=out, name=None))
+        fused = precision.Folder(out)
+        picture = fused.pixels(photograph, 16 * fused.patch_px)
+        found = precision.session(fused.graph(precision.FP32)).run(None, {"pixel_values": picture})[0][0]
+        expected = np.concatenate([alone(folder, picture, folders[0]) for folder in folders], axis=1)
+        worst = float(np.abs(found - expected).max())
+        if found.shape != expected.shape or not worst <= 1e-4:
+            raise setup.Failure(f"{out}: {found.shape} differ by {worst:.1e} from {expected.shape}")
+        setup.say("agrees", f"{out.name} with its two models to {worst:.0e}")
+    shutil.rmtree(other)
+
+
+def alone(folder, picture, first):
+    """Tokens of unit length that a model gives of a picture which the preprocessing of `first` made."""
+    import numpy as np
+    import precision
+
+    rows, columns = (side // first.patch_px for side in picture.shape[2:])
+    planes = []
+    for colour, plane in enumerate(picture[0]):
+        level = plane * first.processor["image_std"][colour] + first.processor["image_mean"][colour]
+        down, across = (
+            cubic(len_before, patches * folder.patch_px) for len_before, patches in zip(plane.shape, (rows, columns))
+        )
+        resized = down @ level.astype(np.float64) @ across.T
+        planes.append((resized - folder.processor["image_mean"][colour]) / folder.processor["image_std"][colour])
+    given = np.asarray(planes, np.float32)[None]
+    tokens = precision.session(folder.graph(precision.FP32)).run(["last_hidden_state"], {"pixel_values": given})[0][0]
+    tokens = tokens[-rows * columns :]
+    return tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
+
+
+def cubic(before, after):
+    """The matrix [after, before] of Keys' cubic interpolation (a = -.5), weights beyond the edge left out."""
+    import numpy as np
+
+    places = (np.arange(after) + 0.5) * before / after - 0.5
+    away = np.abs(places[:, None] - np.arange(before)[None])
+    near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+    weights = np.where(away <= 1, near, np.where(away < 2, far, 0))
+    return weights / weights.sum(1, keepdims=True)
+
+
 def check_registry():
     """What the registry says of a model is what its recipe makes."""
     import registry
@@ -446,6 +508,7 @@ def main():
     check_authors(arguments.folder / "authors")
     check_refusals(arguments.folder)
     check_precisions(arguments.folder / "library/dino", arguments.cache.absolute())
+    check_fusion(arguments.folder / "library", arguments.folder / "fused", arguments.cache.absolute())
     return 0
 
 

@@ -3,6 +3,7 @@
     python3 tools/export FAMILY SOURCE --out DIR        a folder that patchdex opens
     python3 tools/export --quantize dynamic FOLDER      onnx/model_int8.onnx beside onnx/model.onnx (static, fp16 as well)
     python3 tools/export --fidelity FOLDER              how near the other precisions are to fp32
+    python3 tools/export --fuse A B --out DIR           two folders as one model: the tokens of both, one behind the other
     python3 tools/export --list                         the models that are known
 
 SOURCE is a name of models.toml, a Transformers folder, the authors' own file (timm, DINO, MAE, ... layout), or OWNER/NAME on the
@@ -29,7 +30,7 @@ def parsed():
     parser = argparse.ArgumentParser(
         prog="tools/export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="*", metavar="FAMILY SOURCE | FOLDER")
+    parser.add_argument("what", nargs="*", metavar="FAMILY SOURCE | FOLDER ...")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the model folder to make")
     parser.add_argument("--name", help="the model's name [default: the registry's, or the folder's]")
     parser.add_argument(
@@ -55,6 +56,7 @@ def parsed():
     parser.add_argument(
         "--keep", type=int, default=1, metavar="N", help="first blocks that int8 leaves in fp32 (%(default)s)"
     )
+    parser.add_argument("--fuse", action="store_true", help="make one model of two FOLDERs, for late fusion")
     parser.add_argument("--fidelity", action="store_true", help="hold FOLDER's precisions against its fp32 graph")
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="photographs for --fidelity [default: the sample ones]"
@@ -79,7 +81,7 @@ def parsed():
 @setup.told("run this again: nothing half done is left")
 def main():
     arguments = parsed()
-    torch = not (arguments.quantize or arguments.fidelity or arguments.list)
+    torch = not (arguments.quantize or arguments.fidelity or arguments.fuse or arguments.list)
     again = environment.run_again(HERE, arguments.cache, torch, arguments.fetch_torch)
     if again is not None:
         return again
@@ -97,6 +99,10 @@ def main():
         import precision
 
         precision.fidelity(arguments)
+    elif arguments.fuse:
+        import fusion
+
+        fusion.fuse(arguments)
     else:
         environment.find_torch()
         import exporting
