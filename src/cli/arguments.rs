@@ -157,21 +157,25 @@ impl ModelArguments {
     /// Opens the model.
     pub fn open(&self) -> Result<Model, ModelError> {
         let dir = model_dir(&self.model);
-        let variant = match self.variant.as_deref() {
-            Some("auto") => {
-                let Recommendation { variant, reason } = Recommendation::of(&dir, self.runtime.device.0);
-                output::message(&format!("variant {variant}: {reason}"));
-                Some(variant.to_owned())
-            }
-            _ => self.variant.clone(),
-        };
-        let options = ModelOptions {
+        let options = |variant: Option<String>| ModelOptions {
             variant,
             output: self.output.clone().or_else(|| self.layer.clone()),
             inputs: self.input.iter().cloned().collect(),
             runtime: self.runtime.options(),
         };
-        let model = Model::open(&dir, &options)?;
+        let model = match self.variant.as_deref() {
+            Some("auto") => {
+                // Which variant is best depends on the device, and that on what works.
+                let model = Model::open(&dir, &options(None))?;
+                let Recommendation { variant, reason } = Recommendation::of(&dir, model.device);
+                output::message(&format!("variant {variant}: {reason}"));
+                match variant == model.spec.variant {
+                    true => model,
+                    false => Model::open(&dir, &options(Some(variant.to_owned())))?,
+                }
+            }
+            _ => Model::open(&dir, &options(self.variant.clone()))?,
+        };
         if let Some(reason) = &model.passed_over {
             output::message(&format!("the model runs on the {}: {reason}", model.device));
         }

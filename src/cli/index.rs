@@ -72,9 +72,10 @@ pub(crate) struct Arguments {
     /// Memory for images in flight; each session of the model needs its own beside it
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
     memory: u64,
-    /// Tiles of one image that go through the model together
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    batch: u16,
+    /// Views of equal size that go through the model together, at most: one is fastest on a processor
+    /// [default: 1 on a processor, else 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    batch: Option<u16>,
     /// CSV, TSV, JSON or JSON lines with columns for each image, named in a column image, path, file or file_name;
     /// returned with hits, and for 'query --where'
     #[arg(long, value_name = "FILE")]
@@ -227,7 +228,7 @@ impl Arguments {
             graph: self.graph.wish(),
             keep_raw: self.keep_raw,
             threads,
-            batch: usize::from(self.batch),
+            batch: self.batch.map(usize::from),
             memory_bytes: self.memory,
             metadata: read_metadata(self.metadata.as_deref())?,
             limits: Limits { max_pixels: self.max_pixels, ..Limits::default() },

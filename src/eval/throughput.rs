@@ -243,7 +243,7 @@ impl Task<'_> {
             .collect();
         let embed = |session: &mut &mut Session, at: usize| {
             let batch = batches[at];
-            let pixels: Vec<f32> = batch.iter().flat_map(|ready| &ready.pixels).copied().collect();
+            let pixels = batch.iter().map(|ready| ready.pixels.as_slice()).collect::<Vec<_>>().concat();
             session.embed(&pixels, batch.len(), batch[0].width, batch[0].height)?;
             Ok::<_, EvalError>(())
         };

@@ -65,8 +65,8 @@ pub struct IndexOptions {
     pub keep_raw: bool,
     /// Sessions, and threads of everything else.
     pub threads: usize,
-    /// Views of one size that go through the model together.
-    pub batch: usize,
+    /// Views of one size that go through the model together, of whichever images; none: as many as suit the device.
+    pub batch: Option<usize>,
     /// Bytes of images in flight, about.
     pub memory_bytes: u64,
     /// What decoding may take on.
@@ -88,7 +88,7 @@ impl IndexOptions {
             graph: GraphWish::default(),
             keep_raw: false,
             threads,
-            batch: 1,
+            batch: None,
             memory_bytes: 1 << 30,
             limits: Limits::default(),
             metadata: None,

@@ -1,4 +1,4 @@
-//! The stages between a list of files and the journal: read and hash, decode and resize, embed, write in order.
+//! The stages between a list of files and the journal: read and hash, decode and resize, embed, encode, write in order.
 //!
 //! Each stage has its own threads and bounded queues; a budget bounds the bytes in flight. The writer puts images back
 //! into the order of the list, so that what is stored does not depend on the number of threads.
@@ -14,8 +14,8 @@ use super::budget::Budget;
 use super::journal::{Embedded, Journal, Outcome, PathText, Record, ViewRecord};
 use super::{IndexOptions, IngestError, SourceFile, Sources, Status, View, view_plan, views};
 use crate::collection::bytes_of_path;
-use crate::model::{Model, ModelError, tensor};
-use crate::picture::{self, Picture, PictureError};
+use crate::model::{Device, Model, ModelError, Session, tensor};
+use crate::picture::{self, PictureError};
 use crate::segment::RowEncoding;
 
 /// How tokens become spooled bytes.
@@ -45,23 +45,36 @@ struct ReadImage {
     held_bytes: u64,
 }
 
-/// Views of one size, ready for the model.
-struct ViewBatch {
+/// A view, ready for the model.
+struct ReadyView {
     place: usize,
-    /// Index of the first view in its image.
-    first: usize,
-    count: usize,
+    /// Its index among the views of its image.
+    index: usize,
     width_px: u32,
     height_px: u32,
     pixels: Vec<f32>,
+}
+
+impl ReadyView {
+    fn size(&self) -> (u32, u32) {
+        (self.width_px, self.height_px)
+    }
+}
+
+/// A view that went through the model.
+struct EmbeddedView {
+    place: usize,
+    /// Its index among the views of its image.
+    index: usize,
+    tokens: Vec<f32>,
 }
 
 /// What reaches the writer.
 enum Arrival {
     /// An image was decoded; its views will follow.
     Decoded { place: usize, content: String, width: u32, height: u32, views: Vec<View>, held_bytes: u64 },
-    /// Tokens of some of its views.
-    Embedded { place: usize, first: usize, parts: Vec<(Vec<u8>, Vec<f32>)> },
+    /// Tokens of one of its views.
+    Embedded { place: usize, index: usize, part: (Vec<u8>, Vec<f32>) },
     /// An image that needs no model.
     Settled { place: usize, outcome: Outcome, held_bytes: u64 },
     /// The model failed: the whole run ends.
@@ -88,13 +101,17 @@ pub(super) fn run(
     }
     let options = spooling.options;
     let threads = options.threads.max(1).min(files.len().max(1) * 4);
+    let batch = batch(model, options);
+    // Of those who decode, and of those who encode. A model elsewhere leaves the processor to them.
+    let helpers = if model.device == Device::Cpu { threads.div_ceil(2) } else { threads };
     let budget = Budget::new(options.memory_bytes);
     let halted = AtomicBool::new(false);
     let stopped = || stop.load(Ordering::Relaxed) || halted.load(Ordering::Relaxed);
 
     thread::scope(|scope| {
         let (read_out, read_in) = bounded::<ReadImage>(threads);
-        let (batch_out, batch_in) = bounded::<ViewBatch>(threads);
+        let (view_out, view_in) = bounded::<ReadyView>(threads.max(2 * batch));
+        let (token_out, token_in) = bounded::<EmbeddedView>(threads.max(2 * batch));
         let (arrive_out, arrive_in) = bounded::<Arrival>(threads * 4);
         {
             let (budget, files, arrive_out) = (&budget, &files, arrive_out.clone());
@@ -107,17 +124,23 @@ pub(super) fn run(
                 guarded(&arrive_out, || reader.run(files, budget, &stopped, &read_out, &arrive_out));
             });
         }
-        for _ in 0..threads.div_ceil(2) {
-            let (read_in, batch_out, arrive_out) = (read_in.clone(), batch_out.clone(), arrive_out.clone());
+        for _ in 0..helpers {
+            let (read_in, view_out, arrive_out) = (read_in.clone(), view_out.clone(), arrive_out.clone());
             scope.spawn(move || {
-                guarded(&arrive_out, || decode(&read_in, model, options, &batch_out, &arrive_out))
+                guarded(&arrive_out, || decode(&read_in, model, options, &view_out, &arrive_out))
             });
         }
         for _ in 0..model.device.sessions(threads) {
-            let (batch_in, arrive_out) = (batch_in.clone(), arrive_out.clone());
-            scope.spawn(move || guarded(&arrive_out, || embed(model, &batch_in, spooling, &arrive_out)));
+            let (view_in, token_out, arrive_out) = (view_in.clone(), token_out.clone(), arrive_out.clone());
+            scope.spawn(move || {
+                guarded(&arrive_out, || embed(model, &view_in, batch, &token_out, &arrive_out))
+            });
         }
-        drop((read_in, batch_out, batch_in, arrive_out));
+        for _ in 0..helpers {
+            let (token_in, arrive_out) = (token_in.clone(), arrive_out.clone());
+            scope.spawn(move || guarded(&arrive_out, || encode(&token_in, spooling, &arrive_out)));
+        }
+        drop((read_in, view_out, view_in, token_out, token_in, arrive_out));
         let mut writer = Writer {
             files: &files,
             journal,
@@ -211,12 +234,17 @@ impl Reader<'_> {
     }
 }
 
-/// The tensor of one batch, and the tokens of all views twice: as they arrive, and joined to be written.
+/// The largest tensor, alone and in its batch, and the tokens of all views twice: as they arrive, and joined to be written.
 fn views_bytes(views: &[View], model: &Model, options: &IndexOptions) -> u64 {
     let largest = views.iter().map(|view| u64::from(view.width_px) * u64::from(view.height_px)).max();
-    let batch = options.batch.clamp(1, views.len().max(1)) as u64;
+    let tensors = batch(model, options).min(2) as u64;
     let patches: u64 = views.iter().map(|view| view.grid.len() as u64).sum();
-    largest.unwrap_or(0) * 3 * 4 * batch + patches * model.spec.hidden_size as u64 * 4 * 2
+    largest.unwrap_or(0) * 3 * 4 * tensors + patches * model.spec.hidden_size as u64 * 4 * 2
+}
+
+/// Views of one size that go through the model together, at most.
+fn batch(model: &Model, options: &IndexOptions) -> usize {
+    options.batch.unwrap_or(model.device.batch()).clamp(1, model.batch_limit)
 }
 
 fn rejected(error: PictureError) -> Outcome {
@@ -227,7 +255,7 @@ fn decode(
     images: &Receiver<ReadImage>,
     model: &Model,
     options: &IndexOptions,
-    out: &Sender<ViewBatch>,
+    out: &Sender<ReadyView>,
     arrive: &Sender<Arrival>,
 ) {
     for ReadImage { place, bytes, content, held_bytes } in images {
@@ -244,40 +272,25 @@ fn decode(
         let (width, height) = (picture.width, picture.height);
         let views = views(width, height, &view_plan(options), model);
         let announced = Arrival::Decoded { place, content, width, height, views: views.clone(), held_bytes };
-        if arrive.send(announced).is_err() || !send_batches(place, &picture, &views, model, options, out) {
+        if arrive.send(announced).is_err() {
             return;
         }
-    }
-}
-
-/// Resizes the views and sends them in runs of equal size. Whether there is still somebody to send to.
-fn send_batches(
-    place: usize,
-    picture: &Picture,
-    views: &[View],
-    model: &Model,
-    options: &IndexOptions,
-    out: &Sender<ViewBatch>,
-) -> bool {
-    let mut first = 0;
-    while first < views.len() {
-        let View { width_px, height_px, .. } = views[first];
-        let same =
-            views[first..].iter().take_while(|view| (view.width_px, view.height_px) == (width_px, height_px));
-        let count = same.count().min(options.batch.clamp(1, model.batch_limit));
-        let pixels = views[first..first + count]
-            .iter()
-            .flat_map(|view| tensor(picture, view.grid.area, width_px, height_px, &model.spec.image))
-            .collect();
-        if out.send(ViewBatch { place, first, count, width_px, height_px, pixels }).is_err() {
-            return false;
+        for (index, View { grid, width_px, height_px, .. }) in views.into_iter().enumerate() {
+            let pixels = tensor(&picture, grid.area, width_px, height_px, &model.spec.image);
+            if out.send(ReadyView { place, index, width_px, height_px, pixels }).is_err() {
+                return;
+            }
         }
-        first += count;
     }
-    true
 }
 
-fn embed(model: &Model, batches: &Receiver<ViewBatch>, spooling: &Spooling<'_>, arrive: &Sender<Arrival>) {
+fn embed(
+    model: &Model,
+    views: &Receiver<ReadyView>,
+    batch: usize,
+    out: &Sender<EmbeddedView>,
+    arrive: &Sender<Arrival>,
+) {
     // Made here, so that all sessions load at once, beside the first images.
     let mut session = match model.session(1) {
         Ok(session) => session,
@@ -287,17 +300,45 @@ fn embed(model: &Model, batches: &Receiver<ViewBatch>, spooling: &Spooling<'_>, 
             return;
         }
     };
-    for batch in batches {
-        let arrival = match session.embed(&batch.pixels, batch.count, batch.width_px, batch.height_px) {
-            Ok(tokens) => {
-                let rows = tokens.values.len() / batch.count;
-                let parts = tokens.values.chunks_exact(rows).map(|view| spooling.encode(view)).collect();
-                Arrival::Embedded { place: batch.place, first: batch.first, parts }
+    // Never more than one batch, so that no other session waits for what this one holds.
+    let mut held: Vec<ReadyView> = Vec::new();
+    loop {
+        if held.is_empty() {
+            let Ok(view) = views.recv() else { return };
+            held.push(view);
+        }
+        held.extend(views.try_iter().take(batch - held.len()));
+        let size = held[0].size();
+        let together: Vec<ReadyView> = held.extract_if(.., |view| view.size() == size).collect();
+        let tokens = match embed_equal(&mut session, &together) {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                let _ = arrive.send(Arrival::Failed(error));
+                return;
             }
-            Err(error) => Arrival::Failed(error),
         };
-        let failed = matches!(arrival, Arrival::Failed(_));
-        if arrive.send(arrival).is_err() || failed {
+        for (ReadyView { place, index, .. }, tokens) in together.into_iter().zip(tokens) {
+            if out.send(EmbeddedView { place, index, tokens }).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Tokens of each of these views, which have one size.
+fn embed_equal(session: &mut Session, views: &[ReadyView]) -> Result<Vec<Vec<f32>>, ModelError> {
+    let (width_px, height_px) = views[0].size();
+    if let [view] = views {
+        return Ok(vec![session.embed(&view.pixels, 1, width_px, height_px)?.values]);
+    }
+    let pixels = views.iter().map(|view| view.pixels.as_slice()).collect::<Vec<_>>().concat();
+    let tokens = session.embed(&pixels, views.len(), width_px, height_px)?.values;
+    Ok(tokens.chunks_exact(tokens.len() / views.len()).map(<[f32]>::to_vec).collect())
+}
+
+fn encode(views: &Receiver<EmbeddedView>, spooling: &Spooling<'_>, arrive: &Sender<Arrival>) {
+    for EmbeddedView { place, index, tokens } in views {
+        if arrive.send(Arrival::Embedded { place, index, part: spooling.encode(&tokens) }).is_err() {
             return;
         }
     }
@@ -346,12 +387,10 @@ impl Writer<'_> {
                     let image = OpenImage { content, width, height, views, parts, held_bytes };
                     self.open.insert(place, Waiting::Open(image));
                 }
-                Arrival::Embedded { place, first, parts } => {
-                    self.views += parts.len();
+                Arrival::Embedded { place, index, part } => {
+                    self.views += 1;
                     if let Some(Waiting::Open(image)) = self.open.get_mut(&place) {
-                        for (slot, part) in image.parts[first..].iter_mut().zip(parts) {
-                            *slot = Some(part);
-                        }
+                        image.parts[index] = Some(part);
                     }
                 }
                 Arrival::Settled { place, outcome, held_bytes } => {

@@ -156,7 +156,10 @@ impl Graph {
 fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
     let provider = match device {
         Device::Cpu => return Vec::new(),
-        Device::Cuda => ep::CUDA::default().build(),
+        // Trying every kernel anew for each size of picture takes longer than most pictures.
+        Device::Cuda => {
+            ep::CUDA::default().with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic).build()
+        }
         Device::TensorRt => ep::TensorRT::default().build(),
         Device::CoreMl => ep::CoreML::default().build(),
         Device::DirectMl => ep::DirectML::default().build(),

@@ -14,25 +14,27 @@ pub struct Recommendation {
 }
 
 impl Recommendation {
-    /// The variant in folder `dir` that is fastest on this machine and gives nearly the tokens of fp32. `wanted` is where it will run.
-    pub fn of(dir: &Path, wanted: Option<Device>) -> Self {
+    /// The variant in folder `dir` that is fastest on this machine and gives nearly the tokens of fp32, where it runs on `device`.
+    pub fn of(dir: &Path, device: Device) -> Self {
         let has = |variant: &str| ModelSpec::load(dir, Some(variant)).is_ok();
-        let on_cpu = wanted.is_none_or(|device| device == Device::Cpu);
-        Self::among(on_cpu, multiplies_bytes(), &has)
+        Self::among(device, multiplies_bytes(), &has)
     }
 
-    fn among(on_cpu: bool, multiplies_bytes: bool, has: &dyn Fn(&str) -> bool) -> Self {
-        let (variant, reason) = match () {
-            () if !on_cpu && has("fp16") => ("fp16", "devices beside the CPU are faster with it"),
-            () if !on_cpu => ("fp32", "the folder has no fp16; tools/export --quantize fp16 makes it"),
-            () if !multiplies_bytes => {
+    fn among(device: Device, multiplies_bytes: bool, has: &dyn Fn(&str) -> bool) -> Self {
+        let (variant, reason) = match device {
+            Device::Cpu if !multiplies_bytes => {
                 ("fp32", "this CPU has no instructions that multiply bytes, and fp16 gains nothing on one")
             }
-            () if has("int8") => ("int8", "this CPU has instructions that multiply bytes"),
-            () => (
+            Device::Cpu if has("int8") => ("int8", "this CPU has instructions that multiply bytes"),
+            Device::Cpu => (
                 "fp32",
                 "the folder has no int8; tools/export --quantize dynamic makes it, which is faster on this CPU",
             ),
+            Device::Cuda => {
+                ("fp32", "CUDA computes it in TensorFloat-32, which is as fast as fp16 and nearer")
+            }
+            _ if has("fp16") => ("fp16", "devices beside the CPU are faster with it"),
+            _ => ("fp32", "the folder has no fp16; tools/export --quantize fp16 makes it"),
         };
         Self { variant, reason }
     }
@@ -53,17 +55,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_taken_where_the_cpu_multiplies_them_and_halves_elsewhere_than_on_a_cpu() {
+    fn bytes_are_taken_where_the_cpu_multiplies_them_and_halves_where_nothing_better_is() {
         let all = |_: &str| true;
         let only_fp32 = |variant: &str| variant == "fp32";
-        for (on_cpu, multiplies_bytes, has, variant) in [
-            (true, true, &all as &dyn Fn(&str) -> bool, "int8"),
-            (true, false, &all, "fp32"),
-            (true, true, &only_fp32, "fp32"),
-            (false, true, &all, "fp16"),
-            (false, true, &only_fp32, "fp32"),
+        for (device, multiplies_bytes, has, variant) in [
+            (Device::Cpu, true, &all as &dyn Fn(&str) -> bool, "int8"),
+            (Device::Cpu, false, &all, "fp32"),
+            (Device::Cpu, true, &only_fp32, "fp32"),
+            (Device::Cuda, true, &all, "fp32"),
+            (Device::CoreMl, true, &all, "fp16"),
+            (Device::CoreMl, true, &only_fp32, "fp32"),
         ] {
-            assert_eq!(Recommendation::among(on_cpu, multiplies_bytes, has).variant, variant);
+            assert_eq!(Recommendation::among(device, multiplies_bytes, has).variant, variant);
         }
     }
 }

@@ -238,8 +238,8 @@ impl Session {
             for picture in values.chunks_exact(found * dim) {
                 kept.extend_from_slice(&picture[prefix * dim..]);
             }
-            // A sum is finite only if every term is, and it is quicker than testing each.
-            match kept.iter().sum::<f32>().is_finite() || kept.iter().all(|value| value.is_finite()) {
+            // Without an early end, which would keep the compiler from testing many at once.
+            match kept.iter().fold(true, |finite, value| finite & value.is_finite()) {
                 true => Ok((kept, prefix)),
                 false => Err(ModelError::NotFinite { width, height }),
             }
