@@ -25,7 +25,7 @@ pub use metadata::{MetadataTable, MetadataWriter};
 pub use table::{ImageRow, ImageTable, ImageTableWriter, ViewRow};
 
 /// Version of containers and manifest written by this crate.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Oldest version this crate still reads.
 pub const OLDEST_VERSION: u32 = 1;

@@ -59,6 +59,12 @@ pub struct ModelBinding {
     pub folder: String,
     /// `fp32`, `fp16`, `int8`.
     pub variant: String,
+    /// Where the images went through it when the collection was made: `cpu`, `cuda`, ...; none where nobody said. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Licence of its weights, as its folder says; none where it does not. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// Side of a patch in model input pixels.
     pub patch_px: u32,
     /// Numbers in a token.
@@ -255,6 +261,8 @@ mod tests {
                 digest: "d".into(),
                 folder: "f".into(),
                 variant: "fp32".into(),
+                device: Some("cpu".into()),
+                licence: Some("MIT".into()),
                 patch_px: 14,
                 hidden_size: 384,
                 prefix_tokens: 1,

@@ -289,6 +289,8 @@ fn manifest() -> Manifest {
             digest: "d".into(),
             folder: "f".into(),
             variant: "fp32".into(),
+            device: Some("cpu".into()),
+            licence: Some("MIT".into()),
             patch_px: 14,
             hidden_size: 384,
             prefix_tokens: 1,

@@ -64,8 +64,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let quarters = if manifest.views.pyramid { ", overlapping quarters" } else { "" };
     let tiles = tiles.unwrap_or_default();
     let views = format!(": whole images at {} px{tiles}{quarters}", manifest.views.long_side_px);
+    let on = model.device.as_ref().map(|device| format!(" on {device}")).unwrap_or_default();
+    let licence = model.licence.as_ref().map(|licence| format!("; licence: {licence}")).unwrap_or_default();
     let made_by = format!(
-        "{} {}, output {}, patches of {} px, digest {:.12}",
+        "{} {}{on}, output {}, patches of {} px, digest {:.12}{licence}",
         model.name, model.variant, model.output, model.patch_px, model.digest
     );
     let (views, made_by) = match is_imported(manifest) {

@@ -329,6 +329,8 @@ fn model_binding(model: &Model) -> ModelBinding {
             .to_string_lossy()
             .into_owned(),
         variant: spec.variant.clone(),
+        device: Some(model.device.name().to_owned()),
+        licence: spec.licence.clone(),
         patch_px: spec.patch_px,
         hidden_size: spec.hidden_size as u32,
         prefix_tokens: model.prefix_tokens as u32,

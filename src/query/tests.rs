@@ -119,6 +119,8 @@ fn collection(segments: &[&[Shown<'_>]]) -> Collection {
             digest: String::new(),
             folder: String::new(),
             variant: "fp32".to_owned(),
+            device: None,
+            licence: None,
             patch_px: PATCH_PX,
             hidden_size: DIM as u32,
             prefix_tokens: 0,

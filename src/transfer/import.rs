@@ -194,6 +194,8 @@ fn no_model(dim: u32) -> ModelBinding {
         digest: String::new(),
         folder: String::new(),
         variant: String::new(),
+        device: None,
+        licence: None,
         patch_px: 1,
         hidden_size: dim,
         prefix_tokens: 0,

