@@ -89,6 +89,8 @@ struct Judged {
     truth: Vec<Place>,
     /// Whether it is known where in the images all of it is.
     is_located: bool,
+    /// IoU of the first hit with a box of whatever instance.
+    any_iou: f64,
 }
 
 /// What came of one query.
@@ -335,6 +337,7 @@ fn answer(
             probability: hit.probability,
             relevant: right.iter().any(|right| right.image == place.image),
             iou: ranking.iou(&place),
+            any_iou: BoxRanking { hits: &[], truth: truth.boxes(place.image) }.iou(&place),
             truth: located
                 .iter()
                 .filter(|right| right.image == place.image)
@@ -359,8 +362,9 @@ fn located<'a, 'b>(boxes: &'a [Right<'b>]) -> impl Iterator<Item = &'a Right<'b>
 fn judge(answer: &Answered, right: &[Right<'_>], ignored: &HashSet<usize>) -> Option<Judged> {
     let is_located = right.iter().all(|(labelled, _)| labelled.is_located);
     let truth: Vec<Place> = right.iter().map(|(_, place)| *place).collect();
-    let counted = answer.hits.iter().map(|(place, _)| *place).filter(|place| !ignored.contains(&place.image));
-    let hits: Vec<Place> = counted.collect();
+    let counted = || answer.hits.iter().filter(|(place, _)| !ignored.contains(&place.image));
+    let hits: Vec<Place> = counted().map(|(place, _)| *place).collect();
+    let any_iou = counted().next().and_then(|(_, hit)| hit.any_iou).unwrap_or(0.0);
     let right: HashSet<usize> = truth.iter().map(|place| place.image).collect();
     let mut seen = HashSet::new();
     let images = hits
@@ -368,7 +372,7 @@ fn judge(answer: &Answered, right: &[Right<'_>], ignored: &HashSet<usize>) -> Op
         .filter(|hit| seen.insert(hit.image))
         .map(|hit| if right.contains(&hit.image) { Relevance::Positive } else { Relevance::Negative });
     let ranking = Ranking::new(images.collect::<Vec<_>>(), right.len())?;
-    Some(Judged { ranking, hits, truth, is_located })
+    Some(Judged { ranking, hits, truth, is_located, any_iou })
 }
 
 /// Every figure of a query, in the order of reports. Of `k` and thresholds those that are published most, 1,000 where as many hits count.
@@ -397,6 +401,11 @@ fn measures(ious: &[f64], top: usize) -> Vec<Measure> {
     all.push(of_images("mrr", Ranking::reciprocal_rank));
     for &iou in ious {
         all.push(of_boxes(format!("success.iou.{iou}"), move |boxes| Some(boxes.success(iou))));
+    }
+    for &iou in ious {
+        let on_any =
+            move |judged: &Judged| judged.is_located.then(|| f64::from(u8::from(judged.any_iou >= iou)));
+        all.push(Measure { name: format!("success.any.iou.{iou}"), of: Box::new(on_any) });
     }
     for &iou in ious {
         all.push(of_boxes(format!("recall.iou.{iou}"), move |boxes| Some(boxes.recall(iou))));
@@ -470,6 +479,7 @@ mod tests {
             probability: 0.0,
             relevant: false,
             iou: None,
+            any_iou: Some(0.5),
             truth: Vec::new(),
             path: Vec::new(),
             content: [0; 32],
@@ -495,6 +505,7 @@ mod tests {
         assert!((figure(&all, "ap.iou.0.5") - 0.4).abs() < 1e-12, "{}", figure(&all, "ap.iou.0.5"));
         let part = judge(&answer, &right[..1], &HashSet::from([2])).unwrap();
         assert_eq!([figure(&part, "mrr"), figure(&part, "ap.iou.0.5")], [0.5, 0.25]);
+        assert_eq!([figure(&part, "success.iou.0.5"), figure(&part, "success.any.iou.0.5")], [0.0, 1.0]);
         assert!(judge(&answer, &[], &HashSet::from([1, 2])).is_none());
     }
 

@@ -372,6 +372,8 @@ pub struct JudgedHit {
     pub relevant: bool,
     /// Best IoU with a box of the instance; null in an image that does not show it, and where the labels do not say where.
     pub iou: Option<f64>,
+    /// Best IoU with a labelled box of its image, whichever instance that shows; null where there is none.
+    pub any_iou: Option<f64>,
     /// Boxes of its image that show the instance.
     #[serde(skip)]
     pub truth: Vec<Bbox>,

@@ -21,6 +21,8 @@ pub(super) struct GroundTruth<'a> {
     /// Images that nobody labelled, and that hold the same as a labelled one.
     copies: HashSet<usize>,
     of_instance: HashMap<&'a str, Vec<&'a LabelledBox>>,
+    /// Every box whose place is known, by the place of its image.
+    boxes: HashMap<usize, Vec<Place>>,
     root: String,
     gap: u32,
     difficulty: Option<Difficulty>,
@@ -62,6 +64,7 @@ impl<'a> GroundTruth<'a> {
             tied: Vec::with_capacity(gallery.images.len()),
             copies: HashSet::new(),
             of_instance: HashMap::new(),
+            boxes: HashMap::new(),
             root: collection.manifest().root.clone(),
             gap: options.gap,
             difficulty: options.difficulty,
@@ -92,6 +95,10 @@ impl<'a> GroundTruth<'a> {
         }
         for labelled in &gallery.boxes {
             truth.of_instance.entry(&labelled.instance).or_default().push(labelled);
+            if labelled.is_located {
+                let place = Place { image: truth.tied[labelled.image], bbox: labelled.bbox };
+                truth.boxes.entry(place.image).or_default().push(place);
+            }
         }
         Ok(truth)
     }
@@ -121,6 +128,11 @@ impl<'a> GroundTruth<'a> {
     /// The place of an image of the collection.
     pub fn place(&self, path: &[u8]) -> Option<usize> {
         self.by_path.get(path).copied()
+    }
+
+    /// The labelled boxes of an image, whatever they show.
+    pub fn boxes(&self, image: usize) -> &[Place] {
+        self.boxes.get(&image).map_or(&[], Vec::as_slice)
     }
 
     /// Every image but those of `hidden`.
