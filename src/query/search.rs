@@ -1,7 +1,6 @@
 //! The rows of a collection that may be found, and how each segment is searched for them: through its graph, or by looking
 //! at every row in scope.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use patchdex_format::{GraphProof, SegmentEntry};
@@ -127,23 +126,22 @@ impl<'a> RowSearch<'a> {
         thoroughness: Thoroughness,
         patience: &Patience,
     ) -> Result<Self, QueryError> {
-        let mut shown: Vec<BTreeMap<u32, Vec<Placed<'a>>>> =
-            vec![BTreeMap::new(); collection.segments().len()];
-        for placed in collection.listing()? {
-            if scope.contains(placed.segment, placed.image.index) {
-                shown[placed.segment].entry(placed.image.row.same_as).or_default().push(placed);
-            }
-        }
+        let mut shown = collection.listing()?;
+        shown.retain(|placed| scope.contains(placed.segment, placed.image.index));
+        // Stable: an image and its copies stay in order of their paths.
+        shown.sort_by_key(|placed| (placed.segment, placed.image.row.same_as));
         let mut images = Vec::new();
-        let searched =
-            |(shown, (segment, entry)): (BTreeMap<u32, Vec<Placed<'a>>>, (&'a Segment, &SegmentEntry))| {
-                let before = images.len();
-                let with_patches = shown.into_values().filter(|shown| shown[0].image.patch_count() > 0);
-                images.extend(with_patches.map(|shown| StoredImage { segment, shown }));
-                SearchedRows::of(&images, before, segment, entry.graph.as_ref(), thoroughness)
-            };
+        let searched = |(at, (segment, entry)): (usize, (&'a Segment, &SegmentEntry))| {
+            let before = images.len();
+            let of_segment = shown.partition_point(|placed| placed.segment < at)
+                ..shown.partition_point(|placed| placed.segment <= at);
+            let originals = shown[of_segment].chunk_by(|a, b| a.image.row.same_as == b.image.row.same_as);
+            let with_patches = originals.filter(|shown| shown[0].image.patch_count() > 0);
+            images.extend(with_patches.map(|shown| StoredImage { segment, shown: shown.to_vec() }));
+            SearchedRows::of(&images, before, segment, entry.graph.as_ref(), thoroughness)
+        };
         let segments = collection.segments().iter().zip(&collection.manifest().segments);
-        let segments = shown.into_iter().zip(segments).map(searched).collect();
+        let segments = segments.enumerate().map(searched).collect();
         Ok(Self { collection, images, segments, patience: patience.clone() })
     }
 

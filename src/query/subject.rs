@@ -48,8 +48,12 @@ pub fn boxes_inside(boxes: &[Bbox], (width, height): (u32, u32)) -> Result<Vec<B
 /// No such image, damage that shows while reading.
 pub fn stored_image<'a>(collection: &'a Collection, named: &str) -> Result<Placed<'a>, QueryError> {
     let listing = collection.listing()?;
-    let by_path = || listing.iter().find(|placed| placed.image.path_text() == named);
-    let by_id = || listing.iter().find(|placed| placed.image.id() == named);
+    let by_path = || listing.iter().find(|placed| String::from_utf8_lossy(placed.image.path) == named);
+    let by_id = || {
+        let content = u64::from_str_radix(named, 16).ok()?.to_be_bytes();
+        let begins = |placed: &&Placed<'_>| placed.image.row.content.starts_with(&content);
+        listing.iter().find(begins).filter(|placed| placed.image.id() == named)
+    };
     by_path().or_else(by_id).copied().ok_or_else(|| QueryError::NoSuchImage {
         named: named.to_owned(),
         collection: collection.path().to_owned(),

@@ -43,9 +43,8 @@ pub enum OpenSegmentError {
 
 impl OpenSegmentError {
     /// Adds the path to what is wrong with the bytes.
-    pub fn in_file(path: &Path) -> impl Fn(FormatError) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Format { path: path.clone(), source }
+    pub fn in_file(path: &Path) -> impl Fn(FormatError) -> Self {
+        move |source| Self::Format { path: path.to_owned(), source }
     }
 
     pub(super) fn replaced(path: &Path, what: impl Into<String>) -> Self {

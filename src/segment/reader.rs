@@ -174,8 +174,15 @@ impl Segment {
     /// # Errors
     /// A row that points outside the tables.
     pub fn image(&self, index: usize) -> Result<ImageView<'_>, OpenSegmentError> {
+        self.image_of(&self.table()?, index)
+    }
+
+    fn image_of<'a>(
+        &'a self,
+        table: &ImageTable<'a>,
+        index: usize,
+    ) -> Result<ImageView<'a>, OpenSegmentError> {
         let wrong = OpenSegmentError::in_file(self.images.map.path());
-        let table = self.table()?;
         let row = table.image(index).map_err(&wrong)?;
         let path = table.path(row).map_err(&wrong)?;
         let views = table.views(row).map_err(&wrong)?;
@@ -201,7 +208,12 @@ impl Segment {
 
     /// Every image in order.
     pub fn images(&self) -> impl Iterator<Item = Result<ImageView<'_>, OpenSegmentError>> {
-        (0..self.image_count()).map(|index| self.image(index))
+        // The table is looked up once; where it is damaged, every image says so.
+        let table = self.table();
+        (0..self.image_count()).map(move |index| match &table {
+            Ok(table) => self.image_of(table, index),
+            Err(_) => self.image(index),
+        })
     }
 
     /// Every image as a table lists it, to be listed in another one.
