@@ -1,6 +1,6 @@
 //! `patchdex serve`: collections over HTTP.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Where connections are taken; port 0 is a free one. An address beside loopback needs --token-file or --insecure
     #[arg(long, env = "PATCHDEX_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
     listen: SocketAddr,
+    /// The same on this machine alone, by the port: 8080 is --listen 127.0.0.1:8080
+    #[arg(long, value_name = "N", conflicts_with = "listen")]
+    port: Option<u16>,
     /// File with the token that requests have to present as 'Authorization: Bearer TOKEN'
     #[arg(long, env = "PATCHDEX_TOKEN_FILE", value_name = "FILE", conflicts_with = "insecure")]
     token_file: Option<PathBuf>,
@@ -83,16 +86,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         require_folder(&collection.path, NONE)?;
     }
     let token = arguments.token_file.as_deref().map(token).transpose()?;
-    if token.is_none() && !arguments.insecure && !arguments.listen.ip().is_loopback() {
+    let listen = arguments.port.map_or(arguments.listen, |port| (Ipv4Addr::LOCALHOST, port).into());
+    if token.is_none() && !arguments.insecure && !listen.ip().is_loopback() {
         let message = format!(
-            "--listen {} can be reached from elsewhere; give --token-file FILE, or --insecure to answer everybody",
-            arguments.listen
+            "--listen {listen} can be reached from elsewhere; give --token-file FILE, or --insecure to answer everybody"
         );
         return Err(Failure::new(Kind::Invalid, message));
     }
     let engine = arguments.runtime.engine(arguments.model.clone());
     let options = ServeOptions {
-        listen: arguments.listen,
+        listen,
         collections,
         sessions: arguments.sessions.map(usize::from),
         engine,

@@ -9,6 +9,8 @@ mod json;
 
 use std::path::{Path, PathBuf};
 
+use super::cache::installed;
+use super::registry::{KnownModel, known};
 use crate::core::{Fault, Kind};
 
 pub use image::{Crop, ImageSpec, Resize};
@@ -49,8 +51,7 @@ pub struct ModelSpec {
 pub enum SpecError {
     /// There is no model folder of that name.
     #[error(
-        "{} is no model folder (it has no config.json), and no installed model has that name; 'patchdex model list' \
-         shows what is installed, 'patchdex setup' installs the default model", dir.display()
+        "{} is no model folder (it has no config.json), and no installed model has that name; {}", dir.display(), advice(dir)
     )]
     NoModel {
         /// The folder.
@@ -96,6 +97,21 @@ pub enum SpecError {
         /// What is there instead, and what to do.
         present: String,
     },
+}
+
+/// What to do about a model that is not there.
+fn advice(dir: &Path) -> String {
+    if let Some(KnownModel { family, name, .. }) = known().iter().find(|model| dir.ends_with(&model.name)) {
+        return format!("it is known, but not made yet: tools/export {family} {name} --out {name}");
+    }
+    let name = |dir: PathBuf| dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match installed() {
+        none if none.is_empty() => "'patchdex setup' installs the default model".to_owned(),
+        found => format!(
+            "installed are {} ('patchdex model list' shows more, 'patchdex setup' installs the default model)",
+            found.into_iter().map(name).collect::<Vec<_>>().join(", ")
+        ),
+    }
 }
 
 impl Fault for SpecError {

@@ -161,7 +161,9 @@ fn an_extra_input_takes_its_value_from_the_command_line_and_queries_reuse_it() {
 fn folders_that_are_no_models_are_refused() {
     let work = Workspace::new();
     check(&work.at("gone"), &[])
-        .refused(1, &["gone", "no config.json", "patchdex model list", "patchdex setup"]);
+        .refused(1, &["gone", "no config.json", "dinov2-small-b7", "patchdex model list", "patchdex setup"]);
+    check(&work.at("mae-vitb16"), &[])
+        .refused(1, &["not made yet", "tools/export mae mae-vitb16 --out mae-vitb16"]);
     let broken = work.model_copy(&fixture_model("sound"), "broken");
     std::fs::write(broken.join("onnx/model.onnx"), "not a graph").unwrap();
     check(&broken, &[]).refused(1, &["cannot load", "broken/onnx/model.onnx"]);

@@ -10,6 +10,7 @@ fn serve(more: &[&str]) -> Run {
 #[test]
 fn an_address_that_others_reach_needs_a_token() {
     serve(&["--listen", "0.0.0.0:0"]).refused(2, &["--token-file", "--insecure"]);
+    serve(&["--listen", "127.0.0.1:0", "--port", "0"]).refused(2, &["--port", "--listen"]);
     let workspace = Workspace::new();
     let empty = workspace.write("empty", " \n");
     serve(&["--token-file", empty.to_str().unwrap()]).refused(2, &["token"]);

@@ -94,7 +94,7 @@ fn the_grace_has_an_end() {
 #[test]
 fn the_log_has_a_json_object_for_each_request() {
     let mut command = patchdex();
-    command.arg("serve").arg(collection()).args(["--listen", "127.0.0.1:0", "--log", "json"]);
+    command.arg("serve").arg(collection()).args(["--port", "0", "--log", "json"]);
     command.stderr(Stdio::piped());
     let mut server = Server::of(command);
     server.send("GET", "/v1/images/0?x=secret", &[("x-request-id", "mine")], b"").problem(400, &[]);
