@@ -45,7 +45,7 @@ def joined(folders):
     steps = Steps()
     pixels = [INPUT, steps.as_second_wants(*folders)]
     tokens = [
-        steps.patches(folder, f"{prefix}{folder.about.get('output', OUTPUT)}", INPUT, folders[0].patch_px)
+        steps.patches(f"{prefix}{folder.about.get('output', OUTPUT)}", folders[0].patch_px)
         for folder, prefix in zip(folders, (FIRST, SECOND))
     ]
     steps.add("Concat", tokens, OUTPUT, axis=-1)
@@ -113,10 +113,10 @@ class Steps:
             picture = self.add("Resize", [picture, "", "", sides], mode="cubic", cubic_coeff_a=-0.5, exclude_outside=1)
         return picture
 
-    def patches(self, folder, tokens, picture, patch_px):
-        """The tokens of patches alone, each of unit length. `patch_px` is a patch's side in the picture."""
+    def patches(self, tokens, patch_px):
+        """The tokens of patches alone, each of unit length. `patch_px` is a patch's side in the picture as it is given."""
         self.nodes = self.after
-        sides = self.add("Shape", [picture], start=2)
+        sides = self.add("Shape", [INPUT], start=2)
         patches = self.add("Div", [sides, self.constant([patch_px, patch_px], np.int64)])
         patches = self.add("ReduceProd", [patches], keepdims=1)
         first = self.add("Neg", [patches])
