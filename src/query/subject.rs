@@ -4,7 +4,7 @@ use super::crop::{Marked, QueryTokens, QueryView};
 use super::{Plan, QueryError};
 use crate::collection::{Collection, Placed};
 use crate::core::{Bbox, Pose};
-use crate::segment::{ImageView, PatchView, Segment};
+use crate::segment::{ImageView, PatchView, Segment, id_of, parse_id};
 
 /// What is looked for.
 #[derive(Clone, Debug, Default)]
@@ -50,9 +50,8 @@ pub fn stored_image<'a>(collection: &'a Collection, named: &str) -> Result<Place
     let listing = collection.listing()?;
     let by_path = || listing.iter().find(|placed| String::from_utf8_lossy(placed.image.path) == named);
     let by_id = || {
-        let content = u64::from_str_radix(named, 16).ok()?.to_be_bytes();
-        let begins = |placed: &&Placed<'_>| placed.image.row.content.starts_with(&content);
-        listing.iter().find(begins).filter(|placed| placed.image.id() == named)
+        let id = parse_id(named)?;
+        listing.iter().find(|placed| id_of(&placed.image.row.content) == id)
     };
     by_path().or_else(by_id).copied().ok_or_else(|| QueryError::NoSuchImage {
         named: named.to_owned(),

@@ -3,6 +3,7 @@
 
 mod error;
 mod file;
+mod id;
 mod reader;
 mod role;
 mod tables;
@@ -10,6 +11,7 @@ mod writer;
 
 pub use error::{DAMAGE_ADVICE, OpenSegmentError};
 pub use file::{Depth, SegmentFile};
+pub use id::{id_of, parse_id};
 pub use reader::{ImageView, PatchView, Segment};
 pub use role::FileRole;
 pub use tables::{Listed, SegmentTables};

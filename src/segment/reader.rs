@@ -9,7 +9,7 @@ use patchdex_format::{
 };
 
 use super::file::{Depth, SegmentFile};
-use super::{FileRole, Listed, OpenSegmentError};
+use super::{FileRole, Listed, OpenSegmentError, id_of};
 use crate::core::{Bbox, Grid};
 use crate::index::{Graph, Rows, VectorLayout, Vectors};
 use crate::storage::{Residency, StorageError};
@@ -65,7 +65,7 @@ impl ImageView<'_> {
 
     /// The first 16 hexadecimal digits of the content's BLAKE3: what an image is called whatever its name.
     pub fn id(&self) -> String {
-        self.row.content[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:016x}", id_of(&self.row.content))
     }
 
     /// Patches of all its views.

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use patchdex_format::Manifest;
 
-use super::names::{id_of, parse_id};
 use super::problem::{Cause, Problem};
 use super::{ServeError, ServeOptions};
 use crate::collection::{Collection, CollectionError, bytes_of_path, is_imported, read_manifest};
 use crate::engine::{EngineError, EngineOptions, Gallery};
 use crate::model::Model;
-use crate::segment::{ImageView, OpenSegmentError};
+use crate::segment::{ImageView, OpenSegmentError, id_of, parse_id};
 
 /// All collections.
 pub(super) struct Catalogue {

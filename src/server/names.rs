@@ -10,18 +10,6 @@ use crate::query::{Evidence, Nearest};
 /// Long side of thumbnails and crops where nobody says how large, in pixels.
 pub(super) const DEFAULT_PX: u32 = 320;
 
-/// The first eight bytes of an image's BLAKE3, as ids have them; none where the text is no id.
-pub(super) fn parse_id(text: &str) -> Option<u64> {
-    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let is_id = text.len() == 16 && text.bytes().all(is_digit);
-    is_id.then(|| u64::from_str_radix(text, 16).ok()).flatten()
-}
-
-/// The same of a whole digest.
-pub(super) fn id_of(content: &[u8; 32]) -> u64 {
-    content[..8].iter().fold(0, |id, &byte| id << 8 | u64::from(byte))
-}
-
 /// Where requests find an image.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ImageLinks {
@@ -120,26 +108,5 @@ pub(super) struct LinkedNearest {
 impl LinkedNearest {
     pub fn of(collection: &str, nearest: Nearest) -> Self {
         Self { links: HitLinks::of(collection, &nearest.id, &nearest.bbox), nearest }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_sixteen_hexadecimal_digits_and_nothing_else() {
-        let content = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef].repeat(4);
-        assert_eq!(parse_id("0123456789abcdef"), Some(id_of(&content.try_into().unwrap())));
-        for text in [
-            "",
-            "0123456789abcde",
-            "0123456789ABCDEF",
-            "+123456789abcdef",
-            "0123456789abcdef0",
-            "../../etc/passwd",
-        ] {
-            assert_eq!(parse_id(text), None, "{text}");
-        }
     }
 }
