@@ -51,11 +51,13 @@ pub struct ModelSpec {
 pub enum SpecError {
     /// There is no model folder of that name.
     #[error(
-        "{} is no model folder (it has no config.json), and no installed model has that name; {}", dir.display(), advice(dir)
+        "{} is no model folder (it has no config.json), and no installed model has that name; {advice}", dir.display()
     )]
     NoModel {
         /// The folder.
         dir: PathBuf,
+        /// What to do.
+        advice: String,
     },
     /// A file that every model folder has is not there or cannot be read.
     #[error("{}: cannot be read; a model folder has config.json, preprocessor_config.json and onnx/model.onnx", path.display())]
@@ -133,7 +135,7 @@ impl ModelSpec {
     /// A file is missing or no JSON, a key is missing or out of range, the variant's graph is not there.
     pub fn load(dir: &Path, variant: Option<&str>) -> Result<ModelSpec, SpecError> {
         if !dir.join("config.json").exists() {
-            return Err(SpecError::NoModel { dir: dir.to_owned() });
+            return Err(SpecError::NoModel { dir: dir.to_owned(), advice: advice(dir) });
         }
         let config = Document::read(&dir.join("config.json"))?;
         let processor = Document::read(&dir.join("preprocessor_config.json"))?;
