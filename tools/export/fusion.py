@@ -17,8 +17,7 @@ def fuse(arguments):
     """Writes the folder `arguments.out` of the two folders `arguments.what`."""
     folders = [precision.Folder(path) for path in arguments.what]
     for folder in folders:
-        if any(folder.graph(precision.FP32).parent.glob(f"{precision.FP32}_data*")):
-            raise setup.Failure(f"{folder.path} has its weights beside its graph; such graphs are not fused")
+        folder.require_one_file("fused")
     out = arguments.out
     setup.say("fuse", " and ".join(str(folder.path) for folder in folders))
     model = joined(folders)
@@ -28,12 +27,8 @@ def fuse(arguments):
         onnx.save_model(model, temporary)
         precision.session(temporary)
     describe(folders, arguments.name or out.name, out, setup.sha256(graph))
-    sizes = " + ".join(str(hidden_size(folder)) for folder in folders)
+    sizes = " + ".join(str(folder.hidden_size) for folder in folders)
     setup.say("ready", f"{out}: {sizes} numbers a token, {graph.stat().st_size / 1e6:.1f} MB")
-
-
-def hidden_size(folder):
-    return folder.config.get("vision_config", folder.config)["hidden_size"]
 
 
 def joined(folders):
@@ -45,7 +40,7 @@ def joined(folders):
     steps = Steps()
     pixels = [INPUT, steps.as_second_wants(*folders)]
     tokens = [
-        steps.patches(f"{prefix}{folder.about.get('output', OUTPUT)}", folders[0].patch_px)
+        steps.patches(f"{prefix}{folder.output}", folders[0].patch_px)
         for folder, prefix in zip(folders, (FIRST, SECOND))
     ]
     steps.add("Concat", tokens, OUTPUT, axis=-1)
@@ -57,7 +52,7 @@ def joined(folders):
     further = [port for part in parts for port in part.graph.input if not port.name.endswith(f"/{INPUT}")]
     open_picture = helper.make_tensor_value_info(INPUT, onnx.TensorProto.FLOAT, ["batch", 3, "height", "width"])
     both = helper.make_tensor_value_info(
-        OUTPUT, onnx.TensorProto.FLOAT, ["batch", "tokens", sum(map(hidden_size, folders))]
+        OUTPUT, onnx.TensorProto.FLOAT, ["batch", "tokens", sum(folder.hidden_size for folder in folders)]
     )
     graph = helper.make_graph(
         [*nodes, *steps.after],
@@ -152,7 +147,7 @@ def describe(folders, name, out, digest):
     }
     config = {
         "model_type": "fused",
-        "hidden_size": hidden_size(first) + hidden_size(second),
+        "hidden_size": first.hidden_size + second.hidden_size,
         "patch_size": first.patch_px,
         "patchdex": about,
     }

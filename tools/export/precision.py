@@ -31,12 +31,22 @@ class Folder:
         self.config = json.loads((self.path / "config.json").read_text())
         self.processor = json.loads((self.path / "preprocessor_config.json").read_text())
         vision = self.config.get("vision_config", self.config)
-        self.patch_px, self.about = vision["patch_size"], self.config.get("patchdex", {})
+        self.patch_px, self.hidden_size = vision["patch_size"], vision["hidden_size"]
+        self.about = self.config.get("patchdex", {})
+        self.output = self.about.get("output", "last_hidden_state")
         if not self.graph(FP32).is_file():
             raise setup.Failure(f"{self.graph(FP32)} is missing: the other precisions are made from it")
 
     def graph(self, name):
         return self.path / "onnx" / name
+
+    def require_one_file(self, becoming):
+        """Refuses a graph whose weights lie beside it."""
+        source = self.graph(FP32)
+        if any(source.parent.glob(f"{FP32}_data*")):
+            raise setup.Failure(
+                f"{source} has its weights beside it, being larger than a gibibyte; such graphs are not {becoming}"
+            )
 
     def inputs(self, session):
         """What the graph wants beside the picture, at the value of a photograph: one metre for a pixel's size on the ground."""
@@ -74,10 +84,7 @@ def quantize(arguments):
     """Writes the precision `arguments.quantize` beside the fp32 graph."""
     folder = Folder(arguments.what[0])
     source, target = folder.graph(FP32), folder.graph(GRAPHS[arguments.quantize])
-    if any(source.parent.glob(f"{FP32}_data*")):
-        raise setup.Failure(
-            f"{source} has its weights beside it, being larger than a gibibyte; such graphs are not quantized"
-        )
+    folder.require_one_file("quantized")
     logging.disable(logging.WARNING)  # advice on the fusing of nodes, which the runtime does itself
     setup.say("quantize", f"{source} to {target.name}")
     with setup.replacing(target) as temporary:
@@ -171,12 +178,11 @@ def nearest(tokens, owner, chosen):
 def tokens_of(folder, graph, pictures, long_side):
     """Tokens of unit length of all photographs, and which photograph each is of."""
     runner = session(graph)
-    name = folder.about.get("output", "last_hidden_state")
     further, rows, owner = folder.inputs(runner), [], []
     for number, path in enumerate(pictures):
         pixels = folder.pixels(path, long_side)
         patches = pixels.shape[2] // folder.patch_px * (pixels.shape[3] // folder.patch_px)
-        found = runner.run([name], {"pixel_values": pixels, **further})[0][0][-patches:]
+        found = runner.run([folder.output], {"pixel_values": pixels, **further})[0][0][-patches:]
         if not np.isfinite(found).all():
             raise setup.Failure(f"{graph.name} gives numbers that are not finite for {path}")
         rows.append(found / np.linalg.norm(found, axis=1, keepdims=True))
