@@ -243,9 +243,8 @@ impl Task<'_> {
             .collect();
         let embed = |session: &mut &mut Session, at: usize| {
             let batch = batches[at];
-            let pixels = batch.iter().map(|ready| ready.pixels.as_slice()).collect::<Vec<_>>().concat();
-            session.embed(&pixels, batch.len(), batch[0].width, batch[0].height)?;
-            Ok::<_, EvalError>(())
+            let pixels: Vec<&[f32]> = batch.iter().map(|ready| ready.pixels.as_slice()).collect();
+            Ok::<_, EvalError>(session.embed_together(&pixels, batch[0].width, batch[0].height)?)
         };
         share(sessions.iter_mut().collect(), batches.len(), embed, &mut |_| ()).map(|_| ())
     }

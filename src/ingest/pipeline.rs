@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::journal::{Embedded, Journal, Outcome, PathText, Record, ViewRecord};
 use super::{IndexOptions, IngestError, SourceFile, Sources, Status, View, view_plan, views};
 use crate::collection::bytes_of_path;
-use crate::model::{Device, Model, ModelError, Session, tensor};
+use crate::model::{Device, Model, ModelError, tensor};
 use crate::picture::{self, PictureError};
 use crate::segment::RowEncoding;
 
@@ -310,7 +310,8 @@ fn embed(
         held.extend(views.try_iter().take(batch - held.len()));
         let size = held[0].size();
         let together: Vec<ReadyView> = held.extract_if(.., |view| view.size() == size).collect();
-        let tokens = match embed_equal(&mut session, &together) {
+        let pixels: Vec<&[f32]> = together.iter().map(|view| view.pixels.as_slice()).collect();
+        let tokens = match session.embed_together(&pixels, size.0, size.1) {
             Ok(tokens) => tokens,
             Err(error) => {
                 let _ = arrive.send(Arrival::Failed(error));
@@ -323,17 +324,6 @@ fn embed(
             }
         }
     }
-}
-
-/// Tokens of each of these views, which have one size.
-fn embed_equal(session: &mut Session, views: &[ReadyView]) -> Result<Vec<Vec<f32>>, ModelError> {
-    let (width_px, height_px) = views[0].size();
-    if let [view] = views {
-        return Ok(vec![session.embed(&view.pixels, 1, width_px, height_px)?.values]);
-    }
-    let pixels = views.iter().map(|view| view.pixels.as_slice()).collect::<Vec<_>>().concat();
-    let tokens = session.embed(&pixels, views.len(), width_px, height_px)?.values;
-    Ok(tokens.chunks_exact(tokens.len() / views.len()).map(<[f32]>::to_vec).collect())
 }
 
 fn encode(views: &Receiver<EmbeddedView>, spooling: &Spooling<'_>, arrive: &Sender<Arrival>) {

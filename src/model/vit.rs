@@ -193,6 +193,23 @@ impl Session {
         Ok(Tokens { values, rows, cols, dim: self.part * self.outputs.len() })
     }
 
+    /// Patch tokens of each of these pictures `[3, height, width]`, which go through the graph together.
+    ///
+    /// # Errors
+    /// As [`Session::embed`].
+    pub fn embed_together(
+        &mut self,
+        pictures: &[&[f32]],
+        width: u32,
+        height: u32,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        if let [pixels] = pictures {
+            return Ok(vec![self.embed(pixels, 1, width, height)?.values]);
+        }
+        let tokens = self.embed(&pictures.concat(), pictures.len(), width, height)?.values;
+        Ok(tokens.chunks_exact(tokens.len() / pictures.len()).map(<[f32]>::to_vec).collect())
+    }
+
     fn run(
         &mut self,
         pixels: &[f32],
