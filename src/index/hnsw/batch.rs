@@ -1,6 +1,7 @@
 //! The builder `batch`: nodes are inserted in batches. Those of a batch look for their neighbours in the graph of all
 //! earlier ones at the same time, and are linked in when all have looked (after Manohar et al., ParlayANN, PPoPP 2024).
-//! The same graph for any number of threads, since nobody sees what another thread does.
+//! Then every node looks again, now among all: the first ones saw next to nothing. The same graph for any number of
+//! threads, since nobody sees what another thread does.
 
 use std::ops::Range;
 
@@ -15,11 +16,14 @@ use super::search::{NO_LINK, Ranked, Walker};
 const EARLIER_NODES: usize = 16;
 /// The most nodes of a batch.
 const BATCH_NODES: usize = 4096;
+/// A node that looks again has one node in view for so many that it had the first time: it begins among its neighbours.
+const FIRST_VIEWED: usize = 2;
 
 /// What a thread needs of memory.
 #[derive(Default)]
 struct Scratch {
     walker: Walker,
+    entries: Vec<u32>,
     chooser: Chooser,
     query: Vec<i16>,
     candidates: Vec<Candidate>,
@@ -32,19 +36,28 @@ pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters, told: Told
     let mut growing =
         Growing { points, parameters, bottom: vec![NO_LINK; count * degree], upper: Vec::new() };
     let sizes = Layers::sizes(count, parameters.m);
+    // To look again takes about half as long as to be inserted.
+    let done = |inserted: usize, again: usize| (2 * inserted + again) / 3;
     let mut inserted = 1.min(count);
     for &size in sizes.iter().rev() {
         while inserted < size {
             let batch = inserted..size.min(inserted + (inserted / EARLIER_NODES).clamp(1, BATCH_NODES));
             inserted = batch.end;
             growing.insert(batch);
-            if told(inserted).is_break() {
+            if told(done(inserted, 0)).is_break() {
                 return None;
             }
         }
         if size < count {
             // What will be a layer of its own is the graph as it is now.
             growing.upper.push(growing.bottom[..size * degree].to_vec());
+        }
+    }
+    for start in (0..count).step_by(BATCH_NODES) {
+        let end = count.min(start + BATCH_NODES);
+        growing.look_again(start..end);
+        if told(done(count, end)).is_break() {
+            return None;
         }
     }
     let Growing { bottom, mut upper, .. } = growing;
@@ -61,41 +74,57 @@ struct Growing<'a> {
 }
 
 impl Growing<'_> {
+    /// Links the nodes of a batch in, which look for neighbours among all earlier ones.
     fn insert(&mut self, batch: Range<usize>) {
         let degree = self.parameters.degree();
-        let found: Vec<Vec<Candidate>> = batch
-            .clone()
-            .into_par_iter()
-            .map_init(Scratch::default, |scratch, node| self.neighbours(node as u32, batch.start, scratch))
-            .collect();
+        let found = self.found(&batch, batch.start, self.parameters.ef_construction);
         for (node, chosen) in batch.clone().zip(&found) {
             write_links(&mut self.bottom[node * degree..][..degree], chosen);
         }
-        let mut edges: Vec<(u32, Candidate)> = Vec::new();
-        for (node, chosen) in batch.zip(found) {
-            let back = |to: Candidate| (to.node, Candidate { node: node as u32, ..to });
-            edges.extend(chosen.into_iter().map(back));
-        }
+        let edges = batch.zip(&found).flat_map(|(node, chosen)| reversed(node, chosen)).collect();
         link_back(self.points, &mut self.bottom, degree, edges);
     }
 
-    /// The neighbours of `node` among the first `inserted` nodes.
-    fn neighbours(&self, node: u32, inserted: usize, scratch: &mut Scratch) -> Vec<Candidate> {
-        let Scratch { walker, chooser, query, candidates, chosen } = scratch;
-        let degree = self.parameters.degree();
-        self.points.query(node, query);
-        let mut entry = 0;
-        for links in &self.upper {
-            entry = walker.descend(self.points.layer(links, degree), query, entry);
+    /// Gives the nodes of a batch, which are linked already, what they find among all nodes.
+    fn look_again(&mut self, batch: Range<usize>) {
+        let ef = self.parameters.ef_construction / FIRST_VIEWED;
+        let found = self.found(&batch, self.points.len(), ef);
+        let mut edges: Vec<(u32, Candidate)> = Vec::new();
+        for (node, chosen) in batch.zip(&found) {
+            edges.extend(chosen.iter().map(|&to| (node as u32, to)));
+            edges.extend(reversed(node, chosen));
         }
-        let bottom = self.points.layer(&self.bottom[..inserted * degree], degree);
-        let ef = self.parameters.ef_construction;
-        let found = walker.walk(bottom, query, entry, ef, ef);
-        let length = self.points.length(node);
+        link_back(self.points, &mut self.bottom, self.parameters.degree(), edges);
+    }
+
+    /// The neighbours of each node of a batch among the first `inserted` nodes.
+    fn found(&self, batch: &Range<usize>, inserted: usize, ef: usize) -> Vec<Vec<Candidate>> {
+        let neighbours = |scratch: &mut Scratch, node| self.neighbours(node as u32, inserted, ef, scratch);
+        batch.clone().into_par_iter().map_init(Scratch::default, neighbours).collect()
+    }
+
+    /// The neighbours of `node` among the first `inserted` nodes; it may be one of them.
+    fn neighbours(&self, node: u32, inserted: usize, ef: usize, scratch: &mut Scratch) -> Vec<Candidate> {
+        let Scratch { walker, entries, chooser, query, candidates, chosen } = scratch;
+        let (points, degree) = (self.points, self.parameters.degree());
+        points.query(node, query);
+        let upper = self.upper.iter().map(|links| points.layer(links, degree));
+        walker.descend(upper, query, ef.saturating_sub(degree), entries);
+        if (node as usize) < inserted {
+            entries.push(node);
+        }
+        let bottom = points.layer(&self.bottom[..inserted * degree], degree);
+        let found = walker.walk(bottom, query, entries, ef, ef);
+        let length = points.length(node);
         let candidate = |found: &Ranked| Candidate { distance: length - found.score(), node: found.node() };
         candidates.clear();
-        candidates.extend(found.iter().map(candidate));
-        chooser.choose(self.points, candidates, degree, chosen);
+        candidates.extend(found.iter().filter(|found| found.node() != node).map(candidate));
+        chooser.choose(points, candidates, degree, chosen);
         chosen.clone()
     }
+}
+
+/// The links from those that `node` has chosen back to it.
+fn reversed(node: usize, chosen: &[Candidate]) -> impl Iterator<Item = (u32, Candidate)> {
+    chosen.iter().map(move |to| (to.node, Candidate { node: node as u32, ..*to }))
 }

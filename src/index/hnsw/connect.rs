@@ -26,7 +26,7 @@ pub(super) fn connect(points: &Points<'_>, layers: &mut Layers, ef: usize) -> us
             points.query(node, &mut query);
             let layer = points.layer(bottom, degree);
             // A walk from the first node sees none but those that are reached.
-            let found = walker.walk(layer, &query, 0, ef, ef);
+            let found = walker.walk(layer, &query, &[0], ef, ef);
             let has_room = |node: &u32| has_room(bottom, degree, *node);
             let with_room = found.iter().map(|found| found.node()).find(has_room);
             with_room.or_else(|| found.first().map(|nearest| nearest.node())).unwrap_or(0)

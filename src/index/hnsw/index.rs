@@ -34,6 +34,7 @@ pub struct HnswIndex<'a> {
 #[derive(Default)]
 struct Searcher {
     walker: Walker,
+    entries: Vec<u32>,
     query: CodeQuery,
 }
 
@@ -70,32 +71,41 @@ impl HnswIndex<'_> {
         allowed: Option<&RowSet>,
     ) -> Vec<Neighbour> {
         assert_eq!(query.len(), self.vectors.dim, "a query has as many numbers as a stored vector");
-        SEARCHER.with_borrow_mut(|Searcher { walker, query: codes }| {
+        SEARCHER.with_borrow_mut(|Searcher { walker, entries, query: codes }| {
             self.graph.codebook.query(query, codes);
-            let found = self.found(walker, codes, ef, ef.max(k) + SPARE_NODES, allowed);
+            self.descend(walker, codes, ef.saturating_sub(k), entries);
+            let found = self.found(walker, codes, entries, ef, ef.max(k) + SPARE_NODES, allowed);
             self.best(query, codes, found, k, k + ef / VIEWED_NODES)
         })
     }
 
-    /// The nodes that a walk finds, best first as codes tell: `keep` at most.
+    /// The nodes that a walk begins at, into `entries`, where it has `spare` nodes in view beyond those that are asked for.
+    fn descend(&self, walker: &mut Walker, query: &CodeQuery, spare: usize, entries: &mut Vec<u32>) {
+        let (graph, CodeQuery { numbers, length_share, .. }) = (&self.graph, query);
+        walker.descend(graph.upper(*length_share), numbers, spare, entries);
+        entries.retain_mut(|entry| {
+            let node = graph.entries.get(*entry as usize);
+            node.inspect(|&&node| *entry = node).is_some()
+        });
+    }
+
+    /// The nodes that a walk from `entries` finds, best first as codes tell: `keep` at most.
     fn found<'w>(
         &self,
         walker: &'w mut Walker,
         query: &CodeQuery,
+        entries: &[u32],
         ef: usize,
         keep: usize,
         allowed: Option<&RowSet>,
     ) -> &'w [Ranked] {
         let (graph, CodeQuery { numbers, length_share, .. }) = (&self.graph, query);
-        let upper = graph.upper(*length_share);
-        let entry = upper.fold(0, |entry, layer| walker.descend(layer, numbers, entry));
-        let Some(&entry) = graph.entries.get(entry as usize) else { return &[] };
         let bottom = graph.bottom(*length_share);
         match allowed {
-            None => walker.walk(bottom, numbers, entry, ef, keep),
+            None => walker.walk(bottom, numbers, entries, ef, keep),
             Some(rows) => {
                 let is_allowed = |node: u32| rows.contains(graph.rows[node as usize] as usize);
-                walker.walk_among(bottom, numbers, entry, keep, is_allowed)
+                walker.walk_among(bottom, numbers, entries, keep, is_allowed)
             }
         }
     }

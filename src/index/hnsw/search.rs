@@ -9,6 +9,9 @@ use crate::metric::kernels::prefetch;
 /// Stands behind the last link of a node that has fewer than its layer allows.
 pub(super) const NO_LINK: u32 = u32::MAX;
 
+/// Nodes that a walk has in view beyond those that are asked for, for each node that it begins at.
+const SPARE_PER_ENTRY: usize = 4;
+
 /// What a squared length counts in a score where it counts wholly.
 pub(super) const LENGTH_UNIT: i64 = 1 << 16;
 
@@ -126,9 +129,16 @@ pub(super) struct Walker {
 }
 
 impl Walker {
-    /// The `keep` best nodes that a walk from `entry` sees, best first. It follows the links of a node as long as that is
+    /// The `keep` best nodes that a walk from `entries` sees, best first. It follows the links of a node as long as that is
     /// one of the `ef` best.
-    pub fn walk(&mut self, layer: Layer<'_>, query: &[i16], entry: u32, ef: usize, keep: usize) -> &[Ranked] {
+    pub fn walk(
+        &mut self,
+        layer: Layer<'_>,
+        query: &[i16],
+        entries: &[u32],
+        ef: usize,
+        keep: usize,
+    ) -> &[Ranked] {
         let kernels = Kernels::best();
         let code_dim = query.len();
         let ef = ef.max(1);
@@ -136,7 +146,7 @@ impl Walker {
         self.visited.begin(layer.codes.len() / code_dim);
         self.pool.clear();
         self.fresh.clear();
-        self.see(layer, &[entry], code_dim);
+        self.see(layer, entries, code_dim);
         let mut cursor = 0;
         loop {
             self.scores.resize(self.fresh.len(), 0);
@@ -172,13 +182,13 @@ impl Walker {
         &self.pool
     }
 
-    /// The `ef` best nodes of those that `is_allowed` admits, best first, that a walk from `entry` finds. It passes through
+    /// The `ef` best nodes of those that `is_allowed` admits, best first, that a walk from `entries` finds. It passes through
     /// all nodes, and goes on until it has found `ef` better ones than any that is left to follow.
     pub fn walk_among(
         &mut self,
         layer: Layer<'_>,
         query: &[i16],
-        entry: u32,
+        entries: &[u32],
         ef: usize,
         is_allowed: impl Fn(u32) -> bool,
     ) -> &[Ranked] {
@@ -187,7 +197,7 @@ impl Walker {
         self.pool.clear();
         self.frontier.clear();
         self.fresh.clear();
-        self.see(layer, &[entry], code_dim);
+        self.see(layer, entries, code_dim);
         loop {
             self.scores.resize(self.fresh.len(), 0);
             (kernels.dot_codes)(query, layer.codes, &self.fresh, &mut self.scores);
@@ -229,8 +239,51 @@ impl Walker {
         }
     }
 
-    /// The node that a walk which only ever improves ends at.
-    pub fn descend(&mut self, layer: Layer<'_>, query: &[i16], entry: u32) -> u32 {
-        self.walk(layer, query, entry, 1, 1).first().map_or(entry, |best| best.node())
+    /// The nodes that a walk of the bottom layer begins at, into `entries`: where `upper`, the layers above it from the top,
+    /// lead. Through all but the last goes a walk that only ever improves; of the last, one node is taken for every
+    /// [`SPARE_PER_ENTRY`] of `spare`, which are those that the walk of the bottom will have in view beyond the ones that are
+    /// asked for. One entry alone may lie where no link leads to all that is near; more cost no effort where none is to spare.
+    pub fn descend<'l>(
+        &mut self,
+        upper: impl Iterator<Item = Layer<'l>>,
+        query: &[i16],
+        spare: usize,
+        entries: &mut Vec<u32>,
+    ) {
+        entries.clear();
+        entries.push(0);
+        let mut upper = upper.peekable();
+        while let Some(layer) = upper.next() {
+            let width = if upper.peek().is_some() { 1 } else { (spare / SPARE_PER_ENTRY).max(1) };
+            let found = self.walk(layer, query, entries, width, width);
+            entries.clear();
+            entries.extend(found.iter().map(|found| found.node()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::kernels::CODE_LANES;
+
+    #[test]
+    fn a_walk_with_nodes_to_spare_begins_in_places_that_no_link_joins() {
+        // The first two are a layer of their own, and each leads to one more.
+        let codes: Vec<i8> = [8, 7, 20, 19]
+            .iter()
+            .flat_map(|&first| [vec![first], vec![0; CODE_LANES - 1]].concat())
+            .collect();
+        let mut query = vec![0; CODE_LANES];
+        query[0] = 1;
+        let upper = || std::iter::once(Layer::of(&codes, CODE_LANES, &[1, 0], 1));
+        let bottom = Layer::of(&codes, CODE_LANES, &[2, 3, 0, 1], 1);
+        let (mut walker, mut entries) = (Walker::default(), Vec::new());
+        let mut found = |spare| {
+            walker.descend(upper(), &query, spare, &mut entries);
+            walker.walk(bottom, &query, &entries, 4, 4).iter().map(|found| found.node()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(2 * SPARE_PER_ENTRY - 1), [2, 0]);
+        assert_eq!(found(2 * SPARE_PER_ENTRY), [2, 3, 0, 1]);
     }
 }

@@ -68,7 +68,7 @@ fn a_graph_has_the_same_bytes_for_any_number_of_threads_on_any_machine() {
         Layout::parse(&bytes, "graph").unwrap().digest()
     };
     let golden = [
-        ("batch", "9ea22ccbc5871e4e0988a39f0d8b395a9128187cb18e135792d05f0fbc912a48"),
+        ("batch", "b429a8861a5909e6107029be6a15727535f398193312c53bf6955665e1711270"),
         ("hnsw_rs", "2119f0c5637d11b5b390ba277f1fcd8d31e3a3adeabd8008b2bbdb9c2dbe58af"),
     ];
     for &builder in BUILDERS {
@@ -250,9 +250,9 @@ fn graphs_serve_every_metric() {
         digests.push((metric.name, layout.digest()));
     }
     let golden = [
-        ("cosine", "9bcc799db362d77fc24be2590246857a64b92a180bb092044f4e14fc766cc834"),
-        ("dot", "b3b4f942bb459a0484526a66b5c1c40bd65c6a40439a364c81753b45d67be79e"),
-        ("l2", "c77b99a3146e5d50654cf57684a6c4aecba75304c1a61cb76a47408825b9dbc3"),
+        ("cosine", "948e0ee8b8cb4b44399af0fbf876d018e3cdd19cb7744fbfacb329b390723c24"),
+        ("dot", "6cd07abcced62dc387fcb6f61654451d514ce155948317004e1bfae82cfb92dc"),
+        ("l2", "d2253017773c2bd137b46760f095b798dbe5fa0aa811e7e0f81ce6baf5540d5b"),
     ];
     assert_eq!(digests, golden.map(|(name, digest)| (name, digest.to_owned())));
 }
