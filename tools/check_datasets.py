@@ -96,6 +96,19 @@ def coloured(picture, channel, other):
     return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
 
 
+def check_labels(path, seen):
+    """The label map says of each pixel which of the things is seen there; at their rims either is right."""
+    import cv2
+    import numpy as np
+
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    for level, name in enumerate(THINGS, 1):
+        wrong = ((labels == level) != (seen[name] > 0)).astype(np.uint8)
+        inside = cv2.erode(wrong, np.ones((TOLERANCE, TOLERANCE), np.uint8))
+        require(not inside.any(), f"the label map {path.name} where it says {name}")
+    require(labels.max() <= len(THINGS), f"the greatest level of {path.name}")
+
+
 def check_scenes(folder):
     import cv2
     import numpy as np
@@ -109,6 +122,7 @@ def check_scenes(folder):
     for image in gallery.images:
         picture = sources.read(folder / "scenes" / image["file_name"])
         seen = {"green": coloured(picture, 1, 2), "red": coloured(picture, 2, 1)}
+        check_labels(folder / "scenes" / image["file_name"].replace("images", "labels").replace("jpg", "png"), seen)
         for box in boxes.get(image["id"], []):
             attributes = box["attributes"]
             require(0 <= attributes["occlusion"] <= 1 - compose.VISIBLE, f"occlusion {attributes['occlusion']}")
@@ -131,7 +145,8 @@ def check_scenes(folder):
 
     scenes(folder / "fewer", SCENES // 2)
     fewer, all_of_them = contents(folder / "fewer"), contents(folder / "scenes")
-    require(len(fewer) == SCENES // 2 and fewer.items() <= all_of_them.items(), "a scene made again")
+    # A picture and a label map each.
+    require(len(fewer) == 2 * (SCENES // 2) and fewer.items() <= all_of_them.items(), "a scene made again")
 
 
 def check_background():

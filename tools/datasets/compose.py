@@ -3,7 +3,8 @@
 
 Objects are scaled, turned (degrees clockwise), seen aslant, lit, blurred and hidden by up to half; boxes are of what
 can be seen. About a fifth of the scenes show none. Backgrounds are parts of photographs that show no object, cut anew
-for each scene. Queries are the objects in their own photographs, which are not in the gallery. A scene depends on
+for each scene. labels/ has a map for each scene: the grey level of a pixel is the number of its object in objects.txt,
+from 1; 0 is none. Queries are the objects in their own photographs, which are not in the gallery. A scene depends on
 --seed and its number only.
 """
 
@@ -183,6 +184,15 @@ class Scene:
             x, y = rng.uniform(0, max(1, wide - width)), rng.uniform(0, max(1, tall - height))
         return round(x), round(y)
 
+    def labels(self, levels):
+        """The grey level of the object that each pixel shows; 0 where it shows none."""
+        import numpy as np
+
+        labels = np.zeros(self.picture.shape[:2], np.uint8)
+        for part in self.parts:
+            labels[part.visible] = levels[part.thing.name]
+        return labels
+
     def paste(self, thing, view, corner):
         """Adds an object as it is seen, unless that hid too much of anything; says whether it did."""
         import numpy as np
@@ -263,12 +273,14 @@ def make_scenes(things, photographs, avoid, arguments, folder):
     import numpy as np
 
     gallery = labelled.Coco("object")
+    levels = {thing.name: level for level, thing in enumerate(things, 1)}
     for number in range(1, arguments.images + 1):
         rng = np.random.default_rng((arguments.seed, number))
         scene = compose(rng, things, photographs, avoid)
         picture, quality = photographed(rng, scene.picture)
         file_name = f"images/{number:06}.jpg"
         labelled.save(folder / file_name, picture, quality)
+        labelled.save(folder / f"labels/{number:06}.png", scene.labels(levels))
         image = gallery.image(file_name, picture)
         for part in scene.parts:
             gallery.box(image, part.thing.name, part.box(), **part.attributes())

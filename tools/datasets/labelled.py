@@ -68,11 +68,12 @@ def bounds(points):
 
 
 def save(path, picture, quality=95):
-    """Writes a picture as JPEG."""
+    """Writes a picture as its suffix says; `quality` is of a JPEG."""
     import cv2
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, quality]):
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
+    if not cv2.imwrite(str(path), picture, options):
         raise setup.Failure(f"cannot write {path}")
 
 
