@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::layers::{HnswParameters, Layers, Told};
-use super::points::{Candidate, Chooser, Points, write_links};
+use super::points::{Candidate, Chooser, Points};
 use super::reverse::link_back;
 use super::search::{NO_LINK, Ranked, Walker};
 
@@ -43,7 +43,7 @@ pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters, told: Told
         while inserted < size {
             let batch = inserted..size.min(inserted + (inserted / EARLIER_NODES).clamp(1, BATCH_NODES));
             inserted = batch.end;
-            growing.insert(batch);
+            growing.link(batch.start, batch, parameters.ef_construction);
             if told(done(inserted, 0)).is_break() {
                 return None;
             }
@@ -55,7 +55,7 @@ pub(super) fn build(points: &Points<'_>, parameters: &HnswParameters, told: Told
     }
     for start in (0..count).step_by(BATCH_NODES) {
         let end = count.min(start + BATCH_NODES);
-        growing.look_again(start..end);
+        growing.link(count, start..end, parameters.ef_construction / FIRST_VIEWED);
         if told(done(count, end)).is_break() {
             return None;
         }
@@ -74,33 +74,18 @@ struct Growing<'a> {
 }
 
 impl Growing<'_> {
-    /// Links the nodes of a batch in, which look for neighbours among all earlier ones.
-    fn insert(&mut self, batch: Range<usize>) {
-        let degree = self.parameters.degree();
-        let found = self.found(&batch, batch.start, self.parameters.ef_construction);
-        for (node, chosen) in batch.clone().zip(&found) {
-            write_links(&mut self.bottom[node * degree..][..degree], chosen);
-        }
-        let edges = batch.zip(&found).flat_map(|(node, chosen)| reversed(node, chosen)).collect();
-        link_back(self.points, &mut self.bottom, degree, edges);
-    }
-
-    /// Gives the nodes of a batch, which are linked already, what they find among all nodes.
-    fn look_again(&mut self, batch: Range<usize>) {
-        let ef = self.parameters.ef_construction / FIRST_VIEWED;
-        let found = self.found(&batch, self.points.len(), ef);
+    /// Links the nodes of a batch with what each finds among the first `inserted` nodes, both ways.
+    fn link(&mut self, inserted: usize, batch: Range<usize>, ef: usize) {
+        let neighbours = |scratch: &mut Scratch, node| self.neighbours(node as u32, inserted, ef, scratch);
+        let found: Vec<Vec<Candidate>> =
+            batch.clone().into_par_iter().map_init(Scratch::default, neighbours).collect();
         let mut edges: Vec<(u32, Candidate)> = Vec::new();
-        for (node, chosen) in batch.zip(&found) {
-            edges.extend(chosen.iter().map(|&to| (node as u32, to)));
-            edges.extend(reversed(node, chosen));
+        for (node, chosen) in batch.zip(found) {
+            let node = node as u32;
+            edges.extend(chosen.iter().map(|&to| (to.node, Candidate { node, ..to })));
+            edges.extend(chosen.into_iter().map(|to| (node, to)));
         }
         link_back(self.points, &mut self.bottom, self.parameters.degree(), edges);
-    }
-
-    /// The neighbours of each node of a batch among the first `inserted` nodes.
-    fn found(&self, batch: &Range<usize>, inserted: usize, ef: usize) -> Vec<Vec<Candidate>> {
-        let neighbours = |scratch: &mut Scratch, node| self.neighbours(node as u32, inserted, ef, scratch);
-        batch.clone().into_par_iter().map_init(Scratch::default, neighbours).collect()
     }
 
     /// The neighbours of `node` among the first `inserted` nodes; it may be one of them.
@@ -122,9 +107,4 @@ impl Growing<'_> {
         chooser.choose(points, candidates, degree, chosen);
         chosen.clone()
     }
-}
-
-/// The links from those that `node` has chosen back to it.
-fn reversed(node: usize, chosen: &[Candidate]) -> impl Iterator<Item = (u32, Candidate)> {
-    chosen.iter().map(move |to| (to.node, Candidate { node: node as u32, ..*to }))
 }
