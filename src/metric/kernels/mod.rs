@@ -2,6 +2,8 @@
 //!
 //! Every function takes `rows` of exactly `query.len()` elements each and writes one score per row.
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -12,7 +14,7 @@ use half::f16;
 
 /// One instruction set's kernels.
 pub struct Kernels {
-    /// `scalar`, `avx2`, `avx512`, `avx512-vnni`.
+    /// `scalar`, `avx2`, `avx512`, `avx512-vnni`, `neon`.
     pub name: &'static str,
     /// Scores over `f32` rows.
     pub dot_f32: fn(query: &[f32], rows: &[f32], scores: &mut [f32]),
@@ -50,7 +52,9 @@ pub const CODE_LANES: usize = 64;
 pub fn prefetch<T>(row: &[T]) {
     #[cfg(target_arch = "x86_64")]
     x86::prefetch(row.as_ptr().cast(), size_of_val(row));
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    neon::prefetch(row.as_ptr().cast(), size_of_val(row));
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = row;
 }
 
@@ -78,6 +82,8 @@ impl Kernels {
         let mut found = vec![&scalar::KERNELS];
         #[cfg(target_arch = "x86_64")]
         found.extend(x86::available());
+        #[cfg(target_arch = "aarch64")]
+        found.push(&neon::KERNELS);
         found
     }
 

@@ -36,7 +36,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
 };
 
-/// In lanes, so that the compiler finds the vector instructions of targets that have no kernels here (NEON).
+/// In lanes, so that the compiler finds the vector instructions of targets that have no kernels here.
 fn dot_code(query: &[i16], code: &[i8]) -> i32 {
     let mut lanes = [0i32; 16];
     for (query, code) in query.chunks_exact(CODE_LANES).zip(code.chunks_exact(CODE_LANES)) {
