@@ -36,6 +36,7 @@ RESULTS = setup.HERE.parent / "benches/results"
 OURS = "patchdex"
 M, EF_CONSTRUCTION, K = 16, 200, 10
 EFS = (10, 16, 24, 40, 64, 100, 160, 250, 400, 700)
+FEW_EFS = (5, 7)  # below K, where patchdex searches less and the others as if asked for K
 RECALLS = (0.90, 0.95, 0.99)
 TIE = 1e-6
 TOKENS = ("video", "photographs", "raw-video", "raw-photographs")
@@ -310,7 +311,7 @@ def measure_ours(program, residency, threads, folder):
     command = [program, "bench", "ann", "--data", folder / "base.npy", "--queries", folder / "queries.npy"]
     options = {
         "indexes": "exact,hnsw",
-        "ef": ",".join(map(str, EFS)),
+        "ef": ",".join(map(str, FEW_EFS + EFS)),
         "m": M,
         "ef-construction": EF_CONSTRUCTION,
         "k": K,

@@ -237,7 +237,7 @@ fn what_cannot_be_meant_is_refused() {
         (["--vectors", "f8"], ["f32, f16, i8", "f8"]),
         (["--threads", "none"], ["or all", "none"]),
         (["--threads", "0"], ["or all", "0"]),
-        (["--ef", "9"], ["--ef 9", "--k 10"]),
+        (["--ef", "0"], ["--ef", "0 is not in"]),
         (["--rounds", "0"], ["--rounds", "0"]),
         (["--query-count", "1001"], ["1001 of 2000 rows", "--queries"]),
     ] {

@@ -10,7 +10,6 @@ use crate::cli::arguments::{GraphShape, parse_residency};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::target::{PAGE_START, check_target, command_line, write_target};
-use crate::core::Kind;
 use crate::eval::{AnnData, AnnOptions, AnnReport, AnnStep, LoadOptions, Queries, run_ann};
 use crate::index::{HnswParameters, INDEX_KINDS, IndexKind, RowKind};
 use crate::metric::{METRICS, Metric};
@@ -40,7 +39,7 @@ pub(crate) struct Arguments {
     /// Index kinds
     #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "exact,hnsw", value_parser = parse_index)]
     indexes: Vec<&'static IndexKind>,
-    /// Nodes that a walk through a graph keeps in view, --k at least: a point each [default: 9 values from --k to 40 times
+    /// Nodes whose links a walk through a graph follows at most: a point each [default: 9 values from --k to 40 times
     /// --k]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     ef: Vec<u32>,
@@ -92,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let parameters = arguments.shape.wish(None).parameters();
     let options = AnnOptions {
         indexes: each_once(&arguments.indexes, |kind| kind.name),
-        efs: efs(arguments)?,
+        efs: efs(arguments),
         parameters: HnswParameters { seed: arguments.seed, ..parameters.unwrap_or_default() },
         k: arguments.k as usize,
         threads: each_once(&arguments.threads, |&threads| threads),
@@ -135,19 +134,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The values of `ef` of all points, each once.
-fn efs(arguments: &Arguments) -> Result<Vec<usize>, Failure> {
+fn efs(arguments: &Arguments) -> Vec<usize> {
     let k = arguments.k as usize;
     let efs: Vec<usize> = match arguments.ef.is_empty() {
         true => EF_TENTHS.map(|tenths| k * tenths / 10).to_vec(),
         false => arguments.ef.iter().map(|&ef| ef as usize).collect(),
     };
-    match efs.iter().find(|&&ef| ef < k) {
-        Some(less) => {
-            let message = format!("--ef {less} is less than --k {k}: so many could not be found");
-            Err(Failure::new(Kind::Invalid, message))
-        }
-        None => Ok(each_once(&efs, |&ef| ef)),
-    }
+    each_once(&efs, |&ef| ef)
 }
 
 /// `values` in their order, the first of each `key`.

@@ -13,7 +13,7 @@ use super::search::{Ranked, Walker};
 use crate::index::{Neighbour, PatchIndex, RowSet, TopK, Vectors};
 
 /// Nodes that a walk has seen and keeps beyond `ef`: codes may be wrong about which are the best.
-const SPARE_NODES: usize = 24;
+const SPARE_NODES: usize = 64;
 /// A node is scored by its vector as long as codes would have to be wrong by so many deviations to put it among the best.
 const DEVIATIONS: f32 = 5.0;
 /// Nodes are scored by their vectors whatever codes say: `k`, and one for so many in view. A vector with a number that codes

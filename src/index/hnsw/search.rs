@@ -130,7 +130,7 @@ pub(super) struct Walker {
 
 impl Walker {
     /// The `keep` best nodes that a walk from `entries` sees, best first. It follows the links of a node as long as that is
-    /// one of the `ef` best.
+    /// one of the `ef` best, or it has seen fewer than it keeps.
     pub fn walk(
         &mut self,
         layer: Layer<'_>,
@@ -170,7 +170,10 @@ impl Walker {
             while self.pool.get(cursor).is_some_and(|held| held.is_followed()) {
                 cursor += 1;
             }
-            let Some(best) = self.pool.get_mut(cursor).filter(|_| cursor < ef) else { break };
+            if cursor >= ef && self.pool.len() == keep {
+                break;
+            }
+            let Some(best) = self.pool.get_mut(cursor) else { break };
             *best = best.followed();
             let links = layer.links_of(best.node());
             if let Some(next) = self.pool.get(cursor + 1) {
