@@ -117,7 +117,7 @@ pub struct PreparationEntry {
 }
 
 /// How graphs are built.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GraphPlan {
     /// Name of the builder.
@@ -128,12 +128,18 @@ pub struct GraphPlan {
     pub ef_construction: u32,
     /// Seed of the order in which nodes are inserted.
     pub seed: u64,
+    /// Cosine of two patches of one image from which on one node stands for both; none where each has its own. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_similar: Option<f64>,
 }
 
 /// What was measured of a graph when it was built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GraphProof {
+    /// Its nodes; none where every patch has one. Since version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u64>,
     /// Links of a node on average.
     pub mean_degree: f64,
     /// Share of sampled vectors that find a vector as similar to them as they are themselves.
@@ -283,7 +289,13 @@ mod tests {
             },
             vectors: "f16".into(),
             dim: 384,
-            graph: Some(GraphPlan { builder: "b".into(), m: 16, ef_construction: 200, seed: 0 }),
+            graph: Some(GraphPlan {
+                builder: "b".into(),
+                m: 16,
+                ef_construction: 200,
+                seed: 0,
+                merge_similar: None,
+            }),
             segments: vec![],
             rejects: FileEntry { name: "rejects.jsonl".into(), bytes: 0, digest: String::new() },
             source: String::new(),

@@ -311,7 +311,13 @@ fn manifest() -> Manifest {
         },
         vectors: "f16".into(),
         dim: 384,
-        graph: Some(GraphPlan { builder: "batch".into(), m: 16, ef_construction: 200, seed: 0 }),
+        graph: Some(GraphPlan {
+            builder: "batch".into(),
+            m: 16,
+            ef_construction: 200,
+            seed: 0,
+            merge_similar: Some(0.95),
+        }),
         segments: vec![SegmentEntry {
             id: "000001".into(),
             images: 1,
@@ -319,6 +325,7 @@ fn manifest() -> Manifest {
             patches: 1,
             files: vec![file("images.pdx")],
             graph: Some(GraphProof {
+                nodes: Some(1),
                 mean_degree: 11.5,
                 self_recall: 0.995,
                 recall: vec![RecallPoint { ef: 64, recall_at_10: 0.98 }],

@@ -113,6 +113,16 @@ pub(crate) struct GraphShape {
     pub ef_construction: Option<u16>,
 }
 
+/// Which patches share a node of a graph.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub(crate) struct MergeArguments {
+    /// Let patches of one image that are nearly the same, as sky and walls are, share a node of the graph: those whose cosine is so
+    /// much or more. All are stored, and boxes are found by all [default: each has its own, or as the collection has it]
+    #[arg(long, value_name = "COSINE", value_parser = parse_share)]
+    pub merge_similar: Option<f64>,
+}
+
 impl GraphArguments {
     /// What is said of graphs.
     pub fn wish(&self) -> GraphWish {
@@ -134,6 +144,7 @@ impl GraphShape {
             builder: self.builder,
             m: self.m.map(usize::from),
             ef_construction: self.ef_construction.map(usize::from),
+            merge_similar: None,
         }
     }
 }

@@ -7,12 +7,12 @@ use clap::{Arg, Args};
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{GraphShape, NONE, require_folder};
+use super::arguments::{GraphShape, MergeArguments, NONE, require_folder};
 use super::failure::Failure;
 use super::graphs::tell_ungraphed;
 use super::output;
 use super::progress::RowBar;
-use crate::collection::{CompactOptions, Searching, compact};
+use crate::collection::{CompactOptions, GraphWish, Searching, compact};
 use crate::index::INDEX_KINDS;
 
 #[derive(Args)]
@@ -32,6 +32,8 @@ pub(crate) struct Arguments {
     index: Option<String>,
     #[command(flatten)]
     shape: GraphShape,
+    #[command(flatten)]
+    merge: MergeArguments,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -40,7 +42,7 @@ pub(crate) struct Arguments {
 /// The shape of graphs goes with `--index` only.
 fn with_index(argument: Arg) -> Arg {
     match argument.get_id().as_str() {
-        "builder" | "m" | "ef_construction" => argument.requires("index"),
+        "builder" | "m" | "ef_construction" | "merge_similar" => argument.requires("index"),
         _ => argument,
     }
 }
@@ -53,7 +55,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         false => CompactOptions { keep_patches: arguments.keep, ..CompactOptions::default() },
     };
     let searching = |kind: &String| if kind == "hnsw" { Searching::Graphs } else { Searching::Scan };
-    let graph = arguments.index.as_ref().map(|kind| arguments.shape.wish(Some(searching(kind))));
+    let merge_similar = arguments.merge.merge_similar;
+    let wish = |kind| GraphWish { merge_similar, ..arguments.shape.wish(Some(searching(kind))) };
+    let graph = arguments.index.as_ref().map(wish);
     let options = CompactOptions { graph, ..options };
     let bar = RowBar::new();
     let outcome = compact(&arguments.collection, options, &mut |written| bar.show(written));

@@ -9,12 +9,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::{GraphArguments, ModelArguments, one_of, parse_bytes, parse_views};
+use super::arguments::{GraphArguments, MergeArguments, ModelArguments, one_of, parse_bytes, parse_views};
 use super::failure::Failure;
 use super::graphs::tell_ungraphed;
 use super::output;
 use super::progress::{IndexBar, QueryBar};
 use super::tune::identify_options;
+use crate::collection::GraphWish;
 use crate::core::Kind;
 use crate::dims::{Method, Source};
 use crate::eval::{DropChoice, EvalError, choose_drop};
@@ -66,6 +67,8 @@ pub(crate) struct Arguments {
     metric: String,
     #[command(flatten)]
     graph: GraphArguments,
+    #[command(flatten)]
+    merge: MergeArguments,
     /// Also keep the model's own tokens, so that another preparation needs no embedding
     #[arg(long)]
     keep_raw: bool,
@@ -212,6 +215,10 @@ impl Arguments {
         let unknown = |what: &str| Failure::new(Kind::Invalid, format!("unknown {what}"));
         let metric = Metric::named(&self.metric).ok_or_else(|| unknown("--metric"))?;
         let threads = self.model.runtime.threads();
+        let graph = GraphWish { merge_similar: self.merge.merge_similar, ..self.graph.wish() };
+        if let Some(why) = graph.misfit(metric) {
+            return Err(Failure::new(Kind::Invalid, format!("--merge-similar and --metric: {why}")));
+        }
         Ok(IndexOptions {
             out: self.out.clone(),
             long_side_px: self.long_side,
@@ -225,7 +232,7 @@ impl Arguments {
             },
             vectors: RowKind::named(&self.vectors).ok_or_else(|| unknown("--vectors"))?,
             metric,
-            graph: self.graph.wish(),
+            graph,
             keep_raw: self.keep_raw,
             threads,
             batch: self.batch.map(usize::from),

@@ -111,9 +111,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             .iter()
             .map(|point| format!("{:.3} at ef {}", point.recall_at_10, point.ef))
             .collect();
+        let shared = |nodes| {
+            format!("{} for {} patches, ", output::counted(nodes, "node"), output::count(segment.patches))
+        };
         output::line(&format!(
-            "graph        of segment {}: {:.1} links a node; recall@10 {}",
+            "graph        of segment {}: {}{:.1} links a node; recall@10 {}",
             segment.id,
+            graph.nodes.map(shared).unwrap_or_default(),
             graph.mean_degree,
             recall.join(", ")
         ))?;

@@ -86,6 +86,7 @@ pub fn compact(
     };
     let wants_graphs = options.graph.is_some() && graph.is_some();
     let misfit = HnswParameters::misfit(metric, manifest.dim as usize);
+    let misfit = misfit.or_else(|| options.graph.and_then(|wish| wish.misfit(metric)));
     if let Some(why) = misfit.filter(|_| wants_graphs) {
         return Err(CollectionError::Unsuited { path: path.to_owned(), why });
     }

@@ -110,9 +110,15 @@ pub enum CollectionError {
         why: String,
     },
     /// A finished collection whose graphs are made otherwise than a command asks for.
-    #[error("{0} is finished, and {1}; 'patchdex compact {0} --index hnsw', with --builder, --m and --ef-construction, or --index exact, changes that, nothing was changed", path.display(),
+    #[error("{0} is finished, and {1}; 'patchdex compact {0} --index hnsw', with --builder, --m, --ef-construction and --merge-similar, or --index exact, changes that, nothing was changed", path.display(),
         match held {
-            Some(plan) => format!("its graphs are of m {}, ef-construction {}, built by {}", plan.m, plan.ef_construction, plan.builder),
+            Some(plan) => format!(
+                "its graphs are of m {}, ef-construction {}, built by {}{}",
+                plan.m,
+                plan.ef_construction,
+                plan.builder,
+                plan.merge_similar.map(|cosine| format!(", merging from {cosine} on")).unwrap_or_default()
+            ),
             None => "it has no graphs".to_owned(),
         })]
     OtherGraphs {

@@ -7,8 +7,10 @@ use std::ops::ControlFlow;
 use patchdex_format::{ContainerWriter, GraphPlan, GraphProof, Manifest, RecallPoint, SegmentEntry};
 
 use super::{CREATED_BY, CollectionError, Draft, Published, meaning};
-use crate::index::{Graph, GraphBuilder, HnswIndex, HnswParameters, Proof};
-use crate::segment::{FileRole, Segment, file_entry, write_container};
+use crate::index::{Graph, GraphBuilder, HnswIndex, HnswParameters, Proof, Twins};
+use crate::segment::{
+    FileRole, ImageView, OpenSegmentError, PatchView, Segment, file_entry, write_container,
+};
 
 /// A graph is refused when fewer of the sampled vectors find themselves with the greatest `ef`.
 const LEAST_SELF_RECALL: f64 = 0.95;
@@ -72,8 +74,6 @@ pub(super) fn complete(
         let mut status = GraphStatus { vectors: 0, of: patches(&manifest, &lacking) };
         let plan = plan.clone();
         for at in lacking {
-            // Who builds graphs is asked only where one is to be built: those that are there can be searched without.
-            let parameters = parameters(draft, &plan)?;
             let entry = &manifest.segments[at];
             if entry.patches > HnswParameters::MOST_NODES as u64 {
                 let reason = format!("{} vectors are more than a graph can have", entry.patches);
@@ -85,7 +85,7 @@ pub(super) fn complete(
                 status.vectors = before + nodes as u64;
                 told(status)
             };
-            match with_graph(draft, &manifest, entry, &parameters, &mut told)? {
+            match with_graph(draft, &manifest, entry, &plan, &mut told)? {
                 Ok(entry) => manifest.segments[at] = entry,
                 Err(what) if demand == GraphDemand::Required => {
                     return Err(CollectionError::Graph { path: draft.segment_dir(entry), what });
@@ -132,20 +132,24 @@ fn with_graph(
     draft: &Draft,
     manifest: &Manifest,
     entry: &SegmentEntry,
-    parameters: &HnswParameters,
+    plan: &GraphPlan,
     told: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Result<SegmentEntry, String>, CollectionError> {
     let stopped = || CollectionError::Stopped { path: draft.path().to_owned() };
     if told(0).is_break() {
         return Err(stopped());
     }
+    // Who builds graphs is asked only where one is to be built: those that are there can be searched without.
+    let parameters = parameters(draft, plan)?;
     let folder = draft.segment_dir(entry);
     let segment = Segment::open(&folder, entry, meaning(draft.path(), manifest)?)?;
     let vectors = segment.vectors();
-    let graph = Graph::build_telling(vectors, parameters, told).ok_or_else(stopped)?;
+    let images = plan.merge_similar.map(|_| rows_of_images(&segment)).transpose()?.unwrap_or_default();
+    let twins = plan.merge_similar.map(|least_cosine| Twins { least_cosine, images: &images });
+    let graph = Graph::build_telling(vectors, &parameters, twins, told).ok_or_else(stopped)?;
     let index = HnswIndex { graph, vectors };
     let proof = index.prove();
-    if let Some(fault) = fault(&proof, entry.patches) {
+    if let Some(fault) = fault(&proof, index.graph.len()) {
         return Ok(Err(fault));
     }
     // A segment of this commit has no file that another could replace.
@@ -162,11 +166,20 @@ fn with_graph(
     Ok(Ok(entry))
 }
 
+/// The rows of each image, of copies once.
+fn rows_of_images(segment: &Segment) -> Result<Vec<Vec<u32>>, CollectionError> {
+    let images = segment.images().filter(|image| image.as_ref().map_or(true, ImageView::is_original));
+    let rows = |view: PatchView| (view.first_patch..view.first_patch + view.grid.len()).map(|row| row as u32);
+    Ok(images
+        .map(|image| Ok(image?.views().flat_map(rows).collect()))
+        .collect::<Result<_, OpenSegmentError>>()?)
+}
+
 /// What makes a graph over `nodes` vectors worth nothing, if anything does.
-fn fault(proof: &Proof, nodes: u64) -> Option<String> {
+fn fault(proof: &Proof, nodes: usize) -> Option<String> {
     match () {
-        () if (proof.reached as u64) < nodes => {
-            Some(format!("{} of {nodes} vectors cannot be reached", nodes - proof.reached as u64))
+        () if proof.reached < nodes => {
+            Some(format!("{} of {nodes} vectors cannot be reached", nodes - proof.reached))
         }
         () if proof.self_recall < LEAST_SELF_RECALL => {
             Some(format!("only {:.3} of sampled vectors find themselves", proof.self_recall))
@@ -181,7 +194,9 @@ fn fault(proof: &Proof, nodes: u64) -> Option<String> {
 fn recorded(index: &HnswIndex<'_>, proof: &Proof) -> GraphProof {
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
     let point = |&(ef, recall): &(usize, f64)| RecallPoint { ef: ef as u32, recall_at_10: rounded(recall) };
+    let nodes = index.graph.len();
     GraphProof {
+        nodes: (nodes < index.vectors.len()).then_some(nodes as u64),
         mean_degree: rounded(index.graph.mean_degree()),
         self_recall: rounded(proof.self_recall),
         recall: proof.recall.iter().map(point).collect(),

@@ -6,6 +6,7 @@ use patchdex_format::{GraphPlan, Manifest};
 
 use super::CollectionError;
 use crate::index::{GraphBuilder, HnswParameters};
+use crate::metric::Metric;
 
 /// How the vectors of segments are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Searching {
 }
 
 /// What a command says of graphs. What it does not say is as the collection has it; a new one has the defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GraphWish {
     /// Whether there are graphs.
     pub searching: Option<Searching>,
@@ -27,6 +28,8 @@ pub struct GraphWish {
     pub m: Option<usize>,
     /// Nodes that are looked at for the links of one.
     pub ef_construction: Option<usize>,
+    /// Cosine of two patches of one image from which on one node stands for both.
+    pub merge_similar: Option<f64>,
 }
 
 impl GraphWish {
@@ -43,14 +46,23 @@ impl GraphWish {
 
     /// The plan of a collection whose plan was `held`, or which is new; none where its vectors are only scanned.
     pub fn plan(&self, held: Option<&GraphPlan>) -> Option<GraphPlan> {
-        let new = self.parameters().map(|parameters| plan_of(&parameters))?;
+        let new = GraphPlan { merge_similar: self.merge_similar, ..plan_of(&self.parameters()?) };
         let Some(held) = held else { return Some(new) };
         Some(GraphPlan {
             builder: self.builder.map_or(&held.builder, |_| &new.builder).clone(),
             m: self.m.map_or(held.m, |_| new.m),
             ef_construction: self.ef_construction.map_or(held.ef_construction, |_| new.ef_construction),
             seed: held.seed,
+            merge_similar: self.merge_similar.or(held.merge_similar),
         })
+    }
+
+    /// Why there can be no such graphs over vectors that are compared by `metric`, if there cannot.
+    pub fn misfit(&self, metric: Metric) -> Option<String> {
+        let is_cosine = metric == Metric::COSINE;
+        self.merge_similar
+            .filter(|_| !is_cosine)
+            .map(|_| format!("patches are merged by their cosine, and these are compared by {}", metric.name))
     }
 
     /// Refuses the finished collection in `path` where its graphs are not as this says.
@@ -80,6 +92,7 @@ fn plan_of(parameters: &HnswParameters) -> GraphPlan {
         m: parameters.m as u32,
         ef_construction: parameters.ef_construction as u32,
         seed: parameters.seed,
+        merge_similar: None,
     }
 }
 
@@ -89,7 +102,8 @@ mod tests {
 
     #[test]
     fn what_is_not_said_stays_as_it_is() {
-        let held = GraphPlan { builder: "batch".into(), m: 8, ef_construction: 50, seed: 3 };
+        let held =
+            GraphPlan { builder: "batch".into(), m: 8, ef_construction: 50, seed: 3, merge_similar: None };
         let nothing = GraphWish::default();
         let graphs = GraphWish { searching: Some(Searching::Graphs), ..nothing };
         let scan = GraphWish { searching: Some(Searching::Scan), ..nothing };
@@ -104,5 +118,12 @@ mod tests {
         assert_eq!(met(scan), [false, true]);
         assert_eq!(met(wider), [false, false]);
         assert_eq!(met(GraphWish { m: Some(8), ..nothing }), [true, false]);
+        let merged = GraphWish { merge_similar: Some(0.9), ..nothing };
+        let merging = Some(GraphPlan { merge_similar: Some(0.9), ..held.clone() });
+        assert_eq!(merged.plan(Some(&held)), merging);
+        assert_eq!(graphs.plan(merging.as_ref()), merging);
+        assert_eq!(met(merged), [false, false]);
+        assert!(merged.misfit(Metric::COSINE).is_none() && graphs.misfit(Metric::L2).is_none());
+        assert!(merged.misfit(Metric::L2).unwrap().contains("l2"));
     }
 }

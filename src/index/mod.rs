@@ -10,7 +10,7 @@ mod topk;
 use std::io::{self, Write};
 
 pub use exact::{ExactIndex, similarities};
-pub use hnsw::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters, Proof, UnknownBuilder};
+pub use hnsw::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters, Proof, Twins, UnknownBuilder};
 use patchdex_format::{ContainerWriter, FormatError, Layout};
 pub use row_set::RowSet;
 pub use rows::{RowKind, Rows, VectorLayout, Vectors};

@@ -117,7 +117,7 @@ impl Segment {
         let raw = FileRole::Raw.entry(entry).map(&open).transpose()?;
         let metadata = FileRole::Metadata.entry(entry).map(&open).transpose()?;
         let (graph, graph_fault) = match FileRole::Graph.entry(entry).map(|file| {
-            open_searched(file).and_then(|graph| check_graph(&graph, entry.patches, stored).map(|()| graph))
+            open_searched(file).and_then(|graph| check_graph(&graph, entry, stored).map(|()| graph))
         }) {
             // The graph is sound.
             Some(Err(refusal @ OpenSegmentError::Storage(StorageError::Memory { .. }))) => {
@@ -386,15 +386,16 @@ impl Segment {
     }
 }
 
-/// A graph over `patches` vectors of `dim` numbers; after this, reading it in place cannot fail.
+/// The graph of `entry`; after this, reading it in place cannot fail.
 fn check_graph(
     SegmentFile { map, layout }: &SegmentFile,
-    patches: u64,
+    entry: &SegmentEntry,
     stored: VectorLayout,
 ) -> Result<(), OpenSegmentError> {
     let graph = Graph::parse(layout, map, stored.dim, stored.metric)
         .map_err(OpenSegmentError::in_file(map.path()))?;
-    match graph.len() as u64 == patches {
+    let nodes = entry.graph.as_ref().and_then(|graph| graph.nodes).unwrap_or(entry.patches);
+    match graph.len() as u64 == nodes {
         true => Ok(()),
         false => Err(OpenSegmentError::replaced(map.path(), format!("{} nodes", graph.len()))),
     }

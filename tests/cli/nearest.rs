@@ -315,6 +315,42 @@ fn graphs_are_built_by_whom_the_command_names() {
 }
 
 #[test]
+fn near_vectors_of_an_image_share_a_node_where_that_is_asked_for() {
+    let work = Workspace::new();
+    let scattered = |at: u32| {
+        let mixed = at.wrapping_mul(2_654_435_761);
+        (mixed ^ mixed >> 15).wrapping_mul(2_246_822_519) >> 16
+    };
+    let singles: Vec<f32> = (0..2000).map(|at| scattered(at) as f32).collect();
+    write_rows(&work.at("base.fvecs"), &[&singles[..], &singles, &singles].concat(), 10);
+    work.run(["import", "base.fvecs", "--out", "c"]).done();
+    let plan = || manifest(&work.at("c"))["graph"].clone();
+    assert!(plan().get("merge_similar").is_none());
+    let merge = ["compact", "c", "--index", "hnsw", "--merge-similar", "0.9999"];
+    work.run(merge).done();
+    assert_eq!(plan()["merge_similar"], 0.9999);
+    let inspected = work.run(["inspect", "c"]).done();
+    assert!(inspected.stdout.contains("200 nodes for 600 patches"), "{}", inspected.stdout);
+    work.run(["verify", "c", "--full"]).done();
+    let asked = ["query", "c", "--vectors", "base.fvecs", "--top", "1", "--ef", "100", "--json"];
+    let asked = work.run(asked).done();
+    let answers = asked.json()["results"].as_array().unwrap().clone();
+    let similarities = answers.iter().map(|found| found[0]["similarity"].as_f64().unwrap());
+    let least = similarities.fold(1.0, f64::min);
+    assert!(answers.len() == 600 && least > 0.999, "{least}");
+    // What is not said again stays.
+    work.run(["compact", "c", "--index", "hnsw", "--m", "5"]).done();
+    assert_eq!((&plan()["m"], &plan()["merge_similar"]), (&5.into(), &0.9999.into()));
+    work.run(["import", "base.fvecs", "--out", "l2", "--metric", "l2"]).done();
+    let merge = |value| work.run(["compact", "l2", "--index", "hnsw", "--merge-similar", value]);
+    merge("0.9").refused(2, &["l2", "cosine", "nothing was changed"]);
+    merge("0").refused(2, &["--merge-similar", "above 0"]);
+    work.run(["compact", "c", "--merge-similar", "0.9"]).refused(2, &["--index"]);
+    work.run(["index", ".", "--out", "x", "--metric", "l2", "--merge-similar", "0.9"])
+        .refused(2, &["cosine"]);
+}
+
+#[test]
 fn a_collection_whose_builder_is_not_there_says_how_to_go_on() {
     let work = Workspace::new();
     let base: Vec<f32> = (0..3000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 16) as f32).collect();
@@ -412,7 +448,13 @@ fn a_graph_that_is_worth_nothing_stops_only_who_asked_for_it() {
         work.run(["import", file, "--out", name, "--index", "exact"]).done();
         let path = work.at(name).join("manifest.json");
         let mut manifest = patchdex_format::Manifest::parse(&std::fs::read(&path).unwrap()).unwrap();
-        let plan = patchdex_format::GraphPlan { builder: "batch".into(), m: 2, ef_construction: 4, seed: 0 };
+        let plan = patchdex_format::GraphPlan {
+            builder: "batch".into(),
+            m: 2,
+            ef_construction: 4,
+            seed: 0,
+            merge_similar: None,
+        };
         manifest.graph = Some(plan);
         std::fs::write(&path, manifest.to_bytes()).unwrap();
     }

@@ -13,6 +13,7 @@ use super::order::breadth_first;
 use super::points::Points;
 use super::reduction::{Reduced, reduced_dim};
 use super::search::{Layer, NO_LINK};
+use super::twins::Twins;
 use crate::core::SplitMix64;
 use crate::index::Vectors;
 use crate::metric::{Comparison, Metric};
@@ -49,13 +50,19 @@ impl Graph<'static> {
     /// Builds a graph over `vectors`: the same bytes for any number of threads, on any machine. There
     /// are [`HnswParameters::MOST_NODES`] at most.
     pub fn build(vectors: Vectors<'_>, parameters: &HnswParameters) -> Self {
-        let graph = Self::build_telling(vectors, parameters, &mut |_| ControlFlow::Continue(()));
+        let graph = Self::build_telling(vectors, parameters, None, &mut |_| ControlFlow::Continue(()));
         graph.expect("invariant: nobody stops it")
     }
 
-    /// The same; `told` hears how many nodes are linked, now and then, and may stop the work: there is no graph then.
-    pub fn build_telling(vectors: Vectors<'_>, parameters: &HnswParameters, told: Told<'_>) -> Option<Self> {
-        Self::build_in_order(vectors, parameters, told, breadth_first)
+    /// The same, with one node for all of `twins` where they are given; `told` hears how many nodes are linked, now and then,
+    /// and may stop the work: there is no graph then.
+    pub fn build_telling(
+        vectors: Vectors<'_>,
+        parameters: &HnswParameters,
+        twins: Option<Twins<'_>>,
+        told: Told<'_>,
+    ) -> Option<Self> {
+        Self::build_in_order(vectors, parameters, twins, told, breadth_first)
     }
 
     /// The same as [`Graph::build`], with the nodes in the order in which they were inserted: for measuring what another one is
@@ -64,7 +71,7 @@ impl Graph<'static> {
     pub fn build_as_inserted(vectors: Vectors<'_>, parameters: &HnswParameters) -> Self {
         let as_inserted = |links: &[u32], degree: usize| (0..(links.len() / degree) as u32).collect();
         let graph =
-            Self::build_in_order(vectors, parameters, &mut |_| ControlFlow::Continue(()), as_inserted);
+            Self::build_in_order(vectors, parameters, None, &mut |_| ControlFlow::Continue(()), as_inserted);
         graph.expect("invariant: nobody stops it")
     }
 
@@ -72,12 +79,18 @@ impl Graph<'static> {
     fn build_in_order(
         vectors: Vectors<'_>,
         parameters: &HnswParameters,
+        twins: Option<Twins<'_>>,
         told: Told<'_>,
         order: impl Fn(&[u32], usize) -> Vec<u32>,
     ) -> Option<Self> {
+        assert!(vectors.len() <= HnswParameters::MOST_NODES, "more vectors than a graph can have nodes");
         let vectors = Reduced::of(vectors);
         let codebook = Codebook::fit(vectors);
-        let rows = shuffled(vectors.len(), parameters.seed);
+        let mut rows: Vec<u32> = (0..vectors.len() as u32).collect();
+        if let Some(twins) = twins {
+            rows = twins.representatives(&codebook.encode(vectors, &rows), &codebook);
+        }
+        shuffle(&mut rows, parameters.seed);
         let codes = codebook.encode(vectors, &rows);
         let points = Points::new(&codes, codebook.code_dim());
         let mut layers = (parameters.builder.build)(&points, parameters, told)?;
@@ -245,15 +258,12 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Numbers up to `count` in an order that `seed` chooses (Fisher and Yates).
-fn shuffled(count: usize, seed: u64) -> Vec<u32> {
-    assert!(count <= HnswParameters::MOST_NODES, "more vectors than a graph can have nodes");
-    let mut rows: Vec<u32> = (0..count as u32).collect();
+/// Puts `rows` into an order that `seed` chooses (Fisher and Yates).
+fn shuffle(rows: &mut [u32], seed: u64) {
     let mut random = SplitMix64(seed);
-    for at in (1..count).rev() {
+    for at in (1..rows.len()).rev() {
         rows.swap(at, (random.next_u64() % (at as u64 + 1)) as usize);
     }
-    rows
 }
 
 /// Lengths with what they count in a score; none where there are none.

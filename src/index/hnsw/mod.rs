@@ -18,8 +18,10 @@ mod reverse;
 mod search;
 #[cfg(test)]
 mod tests;
+mod twins;
 
 pub use graph::Graph;
 pub use index::HnswIndex;
 pub use layers::{BUILDERS, GraphBuilder, HnswParameters, UnknownBuilder};
 pub use proof::Proof;
+pub use twins::Twins;

@@ -1,6 +1,8 @@
 //! What a finished graph is worth, measured: which nodes are reached, whether a vector finds itself, how many of the true
 //! neighbours a search finds at each `ef`. The last digits may differ between CPUs: the vectors are scored in floating point.
 
+use std::ops::Range;
+
 use super::connect::reach;
 use super::index::HnswIndex;
 use crate::core::drawn;
@@ -62,14 +64,21 @@ struct Sample {
 
 impl Sample {
     fn of(index: &HnswIndex<'_>) -> Self {
-        let (vectors, count) = (index.vectors, index.graph.len());
-        let rows = drawn(count, SAMPLE_ROWS.min(count), SAMPLE_SEED);
-        let rows: Vec<u64> = rows.into_iter().map(|row| row as u64).collect();
+        let vectors = index.vectors;
+        // Of twins that share a node, one is asked for. A damaged graph may name rows that are not there, or one twice.
+        let is_there = |&row: &u32| (row as usize) < vectors.len();
+        let mut held: Vec<u32> = index.graph.rows.iter().copied().filter(is_there).collect();
+        held.sort_unstable();
+        held.dedup();
+        let drawn = drawn(held.len(), SAMPLE_ROWS.min(held.len()), SAMPLE_SEED);
+        let rows: Vec<u64> = drawn.into_iter().map(|at| held[at].into()).collect();
         let mut queries = vec![0.0f32; rows.len() * vectors.dim];
         for (row, query) in rows.iter().zip(queries.chunks_exact_mut(vectors.dim)) {
             vectors.widen(*row as usize, query);
         }
-        let truth = ExactIndex { vectors }.search_many(&queries, NEIGHBOURS + 1, 0);
+        let runs = held.chunk_by(|&row, &next| next == row + 1);
+        let runs: Vec<Range<usize>> = runs.map(|run| run[0] as usize..run[0] as usize + run.len()).collect();
+        let truth = ExactIndex { vectors }.search_rows(&queries, &runs, NEIGHBOURS + 1);
         Self { rows, queries, truth }
     }
 

@@ -9,7 +9,7 @@ use super::connect::{connect, reach};
 use super::points::Points;
 use super::reduction::{Reduced, reduced_dim};
 use super::search::NO_LINK;
-use super::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters};
+use super::{BUILDERS, Graph, GraphBuilder, HnswIndex, HnswParameters, Twins};
 use crate::index::{DEFAULT_EF, ExactIndex, Neighbour, PatchIndex, RowSet, Rows, Vectors};
 use crate::metric::{METRICS, Metric};
 
@@ -86,7 +86,7 @@ fn every_builder_tells_how_far_it_is_and_stops_when_it_is_told_to() {
         let parameters = HnswParameters { builder, ..HnswParameters::default() };
         let mut heard = Vec::new();
         let mut build = |most: usize| {
-            Graph::build_telling(vectors(&rows), &parameters, &mut |nodes| {
+            Graph::build_telling(vectors(&rows), &parameters, None, &mut |nodes| {
                 heard.push(nodes);
                 if nodes < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
@@ -333,6 +333,52 @@ proptest! {
             let allowed = RowSet::of(std::slice::from_ref(&(0..2)));
             index.search_among(&[1.0, -1.0, 0.5, 2.0], 3, DEFAULT_EF, Some(&allowed));
             index.prove();
+        }
+    }
+}
+
+#[test]
+fn as_many_are_found_as_are_asked_for_with_any_effort() {
+    let (rows, queries) = (clustered(2000, 21), clustered(40, 22));
+    for &builder in BUILDERS {
+        let index = HnswIndex { graph: build_by(builder, &rows), vectors: vectors(&rows) };
+        for (ef, k) in [(1, 1), (1, 10), (5, 10), (1, 300), (50, 2000)] {
+            let found = index.search_many(&queries, k, ef);
+            assert!(found.iter().all(|found| found.len() == k), "{}: ef {ef}, k {k}", builder.name);
+        }
+    }
+}
+
+#[test]
+fn twins_of_an_image_share_a_node_and_those_of_two_do_not() {
+    let mut singles = clustered(150, 23);
+    for row in singles.chunks_exact_mut(DIM) {
+        let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|v| *v /= length);
+    }
+    let nearly = |rows: &[f32]| rows.iter().map(|v| v + 1e-4).collect::<Vec<_>>();
+    let twins = nearly(&singles);
+    // The last ten are of no image, as those of one that was taken out.
+    let rows = [&singles, &twins, &singles, &twins[..10 * DIM]].concat();
+    let images: [Vec<u32>; 3] = [(0..300).collect(), (300..450).collect(), vec![]];
+    let twins = Twins { least_cosine: 0.99, images: &images };
+    for &builder in BUILDERS {
+        let parameters = HnswParameters { builder, ..HnswParameters::default() };
+        let go_on = |_| ControlFlow::Continue(());
+        let build =
+            || Graph::build_telling(vectors(&rows), &parameters, Some(twins), &mut { go_on }).unwrap();
+        let graph = with_threads(1, build);
+        let mut held = graph.rows.to_vec();
+        held.sort_unstable();
+        assert!(held.into_iter().eq((0..150).chain(300..450)), "{}", builder.name);
+        assert!(with_threads(3, build) == graph, "{}", builder.name);
+        let index = HnswIndex { graph, vectors: vectors(&rows) };
+        let proof = index.prove();
+        assert_eq!((proof.reached, proof.self_recall), (300, 1.0), "{}", builder.name);
+        assert!(proof.recall[7].1 >= 0.999, "{}: {proof:?}", builder.name);
+        for (row, query) in (0..).zip(nearly(&singles).chunks_exact(DIM)) {
+            let found: Vec<u64> = index.search(query, 2, 50).iter().map(|found| found.row).collect();
+            assert_eq!(found, [row, row + 300], "{}", builder.name);
         }
     }
 }
