@@ -39,8 +39,7 @@ pub(crate) struct Arguments {
     /// Index kinds
     #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "exact,hnsw", value_parser = parse_index)]
     indexes: Vec<&'static IndexKind>,
-    /// Nodes whose links a walk through a graph follows at most: a point each [default: 9 values from --k to 40 times
-    /// --k]
+    /// Nodes that a walk through a graph keeps in view: a point each [default: 9 values from --k to 40 times --k]
     #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     ef: Vec<u32>,
     #[command(flatten)]
