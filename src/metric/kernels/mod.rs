@@ -47,15 +47,26 @@ pub type DotCodes = fn(query: &[i16], codes: &[i8], ids: &[u32], scores: &mut [i
 /// Codes have a multiple of this many numbers, so that no kernel has a tail and rows start on cache lines.
 pub const CODE_LANES: usize = 64;
 
+const CACHE_LINE_BYTES: usize = 64;
+
 /// Asks for the cache lines of `row`, to be read soon.
 #[inline]
 pub fn prefetch<T>(row: &[T]) {
-    #[cfg(target_arch = "x86_64")]
-    x86::prefetch(row.as_ptr().cast(), size_of_val(row));
-    #[cfg(target_arch = "aarch64")]
-    neon::prefetch(row.as_ptr().cast(), size_of_val(row));
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = row;
+    prefetch_bytes(row.as_ptr().cast(), size_of_val(row));
+}
+
+/// Asks for the cache lines of `bytes` bytes from `at`, which may be any address whatever.
+#[inline]
+fn prefetch_bytes(at: *const i8, bytes: usize) {
+    for line in (0..bytes).step_by(CACHE_LINE_BYTES) {
+        let line = at.wrapping_add(line);
+        #[cfg(target_arch = "x86_64")]
+        x86::prefetch(line);
+        #[cfg(target_arch = "aarch64")]
+        neon::prefetch(line);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let _ = line;
+    }
 }
 
 /// That every one of `ids` is a row of `codes`, and has its score.

@@ -8,16 +8,11 @@ use half::slice::HalfFloatSliceExt;
 
 use super::{Kernels, check_codes, check_scales, scalar};
 
-const CACHE_LINE_BYTES: usize = 64;
-
-/// Asks for the cache lines of `bytes` bytes from `at`.
+/// Asks for the cache line at `at`.
 #[inline]
-pub(super) fn prefetch(at: *const i8, bytes: usize) {
-    for line in (0..bytes).step_by(CACHE_LINE_BYTES) {
-        let at = at.wrapping_add(line);
-        // SAFETY: a prefetch gives no access; it may be of any address whatever.
-        unsafe { asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags)) };
-    }
+pub(super) fn prefetch(at: *const i8) {
+    // SAFETY: a prefetch gives no access; it may be of any address whatever.
+    unsafe { asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags)) };
 }
 
 /// Wraps a `target_feature` function into a kernel.

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Kernels, check_codes, check_products, check_scales};
+use super::{Kernels, check_codes, check_products, check_scales, prefetch_bytes};
 
 /// The kernels that this CPU can run, best last.
 pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
@@ -18,24 +18,20 @@ pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
     found.into_iter().filter_map(|(has, kernels)| has.then_some(kernels))
 }
 
-const CACHE_LINE_BYTES: usize = 64;
-
 /// Asks for the rows to come, as far as `end`: the CPU's own prefetching stops at every page.
 #[inline]
 fn prefetch_behind<T: Widen>(row: &[T], end: *const T) {
     let ahead = row.as_ptr().cast::<i8>().wrapping_add(T::AHEAD_BYTES);
     if ahead < end.cast() {
-        prefetch(ahead, size_of_val(row));
+        prefetch_bytes(ahead, size_of_val(row));
     }
 }
 
-/// Asks for the cache lines of `bytes` bytes from `at`.
+/// Asks for the cache line at `at`.
 #[inline]
-pub(super) fn prefetch(at: *const i8, bytes: usize) {
-    for line in (0..bytes).step_by(CACHE_LINE_BYTES) {
-        // SAFETY: a prefetch gives no access; it may be of any address whatever.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line)) };
-    }
+pub(super) fn prefetch(at: *const i8) {
+    // SAFETY: a prefetch gives no access; it may be of any address whatever.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
 }
 
 /// Wraps a `target_feature` function of one row into a kernel of many.
