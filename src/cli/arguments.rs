@@ -227,13 +227,13 @@ pub(crate) struct PlanArguments {
     /// Compare with every patch instead of asking graphs; so it is done anyway where a collection has none
     #[arg(long, conflicts_with = "ef")]
     pub exact: bool,
-    /// Nodes of a graph that a search keeps in view; for a crop at least as many as --neighbours
+    /// Nodes of a graph that a search keeps in view [default for a crop: 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(EF))]
     pub ef: Option<u32>,
     /// Tokens of a box that are asked at most, in each size that it is seen in [default: 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(TOKENS))]
     pub tokens: Option<u32>,
-    /// Nearest patches of each token that say which images come into question [default: 512]
+    /// Nearest patches of each token that say which images come into question [default: 384]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(NEIGHBOURS))]
     pub neighbours: Option<u32>,
     /// Images that are looked at for a place [default: 200, and at least --top]

@@ -9,5 +9,5 @@ mod spec;
 
 pub use moments::Moments;
 pub use preparation::{Preparation, PreparationError};
-pub use profile::{DimProfile, LONG, Norms, Profile};
+pub use profile::{DimProfile, LONG, Norms, Profile, long_rows};
 pub use spec::{Method, Source, SpecParseError};

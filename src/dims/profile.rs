@@ -107,14 +107,28 @@ impl Profile {
 }
 
 fn norms(blocks: &[&[f32]], dim: usize) -> Norms {
-    let norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    let of_block = |block: &&[f32]| block.chunks_exact(dim).map(norm).collect::<Vec<f64>>();
-    let parts: Vec<Vec<f64>> = blocks.par_iter().map(of_block).collect();
+    let parts: Vec<Vec<f64>> = blocks.par_iter().map(|block| lengths(block, dim)).collect();
     let mut all = parts.concat();
     all.sort_by(f64::total_cmp);
     let median = all[all.len() / 2];
     let long = all.iter().filter(|&&norm| norm > LONG * median).count();
     Norms { median, most: all[all.len() - 1], long }
+}
+
+/// Which of the tokens of one view (rows of `dim` numbers, before any preparation) are more than [`LONG`] times as long as the
+/// median one.
+pub fn long_rows(rows: &[f32], dim: usize) -> Vec<bool> {
+    let lengths = lengths(rows, dim);
+    let mut sorted = lengths.clone();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    lengths.into_iter().map(|length| length > LONG * median).collect()
+}
+
+/// Euclidean lengths of rows of `dim` numbers.
+fn lengths(rows: &[f32], dim: usize) -> Vec<f64> {
+    let length = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    rows.chunks_exact(dim).map(length).collect()
 }
 
 #[cfg(test)]
@@ -142,5 +156,8 @@ mod tests {
         let swapped = Profile::of(&[&swapped], 3).unwrap();
         assert_eq!([1, 2, 3].map(|n| profile.shared(&swapped, n)), [0, 1, 3]);
         assert!(Profile::of(&[&[]], 3).is_none());
+        let long = long_rows(&rows, 3);
+        assert!(long[50] && long.iter().filter(|&&is_long| is_long).count() == 1);
+        assert!(long_rows(&[], 3).is_empty());
     }
 }

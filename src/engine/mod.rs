@@ -8,12 +8,12 @@ use patchdex_format::ModelBinding;
 
 use crate::collection::{Collection, CollectionError, Filter, FilterError, require_model};
 use crate::core::{Bbox, Fault, Grid, Kind, Mask, Pose};
-use crate::dims::Preparation;
+use crate::dims::{Preparation, long_rows};
 use crate::model::{ImageSpec, Model, ModelError, ModelOptions, RuntimeOptions, Session, model_dir, tensor};
 use crate::picture::Picture;
 use crate::query::{
-    Answer, Marked, Patience, Plan, QueryError, QueryTokens, QueryView, Scope, Subject, boxes_inside,
-    choose_views, execute, marked_boxes,
+    Answer, Marked, Patience, Plan, QueryError, QueryTokens, QueryView, Scope, SeenView, Subject,
+    boxes_inside, choose_views, execute, marked_boxes,
 };
 
 /// Why a question cannot be answered.
@@ -133,7 +133,7 @@ pub fn bound_model_options(binding: &ModelBinding, runtime: RuntimeOptions) -> M
 struct Views<'a> {
     picture: &'a Picture,
     patience: &'a Patience,
-    seen: Vec<(QueryView, Grid, Vec<f32>)>,
+    seen: Vec<SeenView>,
 }
 
 /// The images of `scope` that meet the plan's condition.
@@ -384,20 +384,17 @@ impl Engine {
         let Picture { width, height, .. } = *views.picture;
         let (patches, least_zoom) = (self.long_side_patches(), self.least_zoom());
         let chosen = choose_views(&marked.bbox, width, height, patches, sizes, least_zoom);
-        let dim = self.gallery.preparation.output_dim();
         let tokens = chosen.into_iter().map(|view| {
             // What is seen in the same view shares one run of the model.
-            let at = match views.seen.iter().position(|(held, ..)| *held == view) {
+            let at = match views.seen.iter().position(|held| held.view == view) {
                 Some(at) => at,
                 None => {
                     views.patience.go_on()?;
-                    let (grid, vectors) = self.embed(views.picture, &view)?;
-                    views.seen.push((view, grid, vectors));
+                    views.seen.push(self.embed(views.picture, view)?);
                     views.seen.len() - 1
                 }
             };
-            let (_, grid, vectors) = &views.seen[at];
-            Ok(QueryTokens::select(marked.clone(), view, grid, vectors, dim, most))
+            Ok(QueryTokens::select(marked.clone(), &views.seen[at], most))
         });
         tokens.collect()
     }
@@ -427,8 +424,8 @@ impl Engine {
         }
     }
 
-    /// Prepared, comparable vectors of a view of a picture.
-    fn embed(&mut self, picture: &Picture, view: &QueryView) -> Result<(Grid, Vec<f32>), EngineError> {
+    /// A view of a picture, with prepared, comparable vectors.
+    fn embed(&mut self, picture: &Picture, view: QueryView) -> Result<SeenView, EngineError> {
         let (spec, area) = (&self.gallery.model.spec, view.area);
         let shown = area.w.max(area.h) / picture.width.max(picture.height) as f32;
         let whole_px = self.gallery.collection.manifest().views.long_side_px as f32;
@@ -436,8 +433,11 @@ impl Engine {
         let (width, height) = self.gallery.model.sizes.view_size(area.w, area.h, long_side_px, spec.patch_px);
         let pixels = tensor(picture, area, width, height, &spec.image);
         let tokens = self.session.embed(&pixels, 1, width, height)?;
-        let mut vectors = self.gallery.preparation.apply(&tokens.values);
-        self.gallery.collection.metric().prepare(&mut vectors, self.gallery.preparation.output_dim());
-        Ok((Grid { area, rows: tokens.rows, cols: tokens.cols }, vectors))
+        let (preparation, dim) = (&self.gallery.preparation, self.gallery.preparation.output_dim());
+        let mut vectors = preparation.apply(&tokens.values);
+        self.gallery.collection.metric().prepare(&mut vectors, dim);
+        let grid = Grid { area, rows: tokens.rows, cols: tokens.cols };
+        let artefacts = long_rows(&tokens.values, tokens.dim);
+        Ok(SeenView { view, grid, vectors, dim, artefacts })
     }
 }

@@ -23,6 +23,22 @@ pub struct QueryView {
     pub zoom: f32,
 }
 
+/// A view as the model saw it.
+#[derive(Clone, Debug)]
+pub struct SeenView {
+    /// The view.
+    pub view: QueryView,
+    /// Where its patches lie.
+    pub grid: Grid,
+    /// Their prepared vectors, patches × `dim`.
+    pub vectors: Vec<f32>,
+    /// Numbers in a vector.
+    pub dim: usize,
+    /// Which patches are artefacts of the model ([`crate::dims::long_rows`]): they say something of the whole image instead of
+    /// their place. As many as there are patches, or none where that is not known.
+    pub artefacts: Vec<bool>,
+}
+
 /// What is marked in a query image: one of the places that show what is looked for, as the image is held in one pose.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Marked {
@@ -111,16 +127,10 @@ impl Marked {
 }
 
 impl QueryTokens {
-    /// The tokens of what is marked among the prepared `vectors` of a view's `grid`: patches whose centre lies inside, or the
-    /// one nearest to the box's centre, thinned evenly to `max_tokens`.
-    pub fn select(
-        marked: Marked,
-        view: QueryView,
-        grid: &Grid,
-        vectors: &[f32],
-        dim: usize,
-        max_tokens: usize,
-    ) -> Self {
+    /// The tokens of what is marked among the patches of a view: those whose centre lies inside, or the one nearest to the box's
+    /// centre, thinned evenly to `max_tokens`. Artefacts are left out where there is anything else.
+    pub fn select(marked: Marked, seen: &SeenView, max_tokens: usize) -> Self {
+        let SeenView { view, ref grid, ref vectors, dim, ref artefacts } = *seen;
         let center = |index: usize| grid.patch_box(index).center();
         let mut inside: Vec<usize> = (0..grid.len())
             .filter(|&index| {
@@ -128,6 +138,10 @@ impl QueryTokens {
                 marked.contains(x, y)
             })
             .collect();
+        let is_artefact = |index: &usize| artefacts.get(*index).is_some_and(|&is| is);
+        if !inside.iter().all(is_artefact) {
+            inside.retain(|index| !is_artefact(index));
+        }
         if inside.is_empty() {
             let (cx, cy) = marked.bbox.center();
             let distance = |index: usize| {
@@ -200,14 +214,18 @@ mod tests {
         let view = QueryView { area: grid.area, zoom: 1.0 };
         let marked =
             |bbox: Bbox, mask: Option<&Arc<Mask>>| Marked::new(&bbox, mask, (40, 40), Pose::default());
-        let select =
-            |bbox, most| QueryTokens::select(marked(bbox, None), view, &grid, &vectors, 1, most).vectors;
+        let mut seen = SeenView { view, grid, vectors, dim: 1, artefacts: Vec::new() };
+        let select = |bbox, most| QueryTokens::select(marked(bbox, None), &seen, most).vectors;
         assert_eq!(select(Bbox::new(10.0, 10.0, 20.0, 20.0), 9), vec![5.0, 6.0, 9.0, 10.0]);
         assert_eq!(select(Bbox::new(31.0, 31.0, 1.0, 1.0), 9), vec![15.0]);
         assert_eq!(select(Bbox::new(0.0, 0.0, 40.0, 40.0), 4), vec![0.0, 4.0, 8.0, 12.0]);
         let lower_left = Arc::new(Mask::new(40, (0..1600).map(|at| at % 40 < at / 40).collect()));
         let masked = marked(Bbox::new(10.0, 10.0, 20.0, 20.0), Some(&lower_left));
-        assert_eq!(QueryTokens::select(masked, view, &grid, &vectors, 1, 9).vectors, vec![9.0]);
+        assert_eq!(QueryTokens::select(masked, &seen, 9).vectors, vec![9.0]);
+        seen.artefacts = (0..16).map(|at| at == 6 || at == 15).collect();
+        let select = |bbox, most| QueryTokens::select(marked(bbox, None), &seen, most).vectors;
+        assert_eq!(select(Bbox::new(10.0, 10.0, 20.0, 20.0), 9), vec![5.0, 9.0, 10.0]);
+        assert_eq!(select(Bbox::new(31.0, 31.0, 9.0, 9.0), 9), vec![15.0], "there is nothing else");
     }
 
     #[test]

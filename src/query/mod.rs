@@ -30,7 +30,7 @@ pub use choice::{
     CANDIDATES, ChoiceError, DEFAULT_RECALL, DEFAULT_TOP, EF, EXPAND, NEIGHBOURS, NearestChoice, PlanChoice,
     RowsOf, TIME_BUDGET_MS, TOKENS, TOP, Wanted,
 };
-pub use crop::{Marked, QueryTokens, QueryView, choose_views};
+pub use crop::{Marked, QueryTokens, QueryView, SeenView, choose_views};
 pub use error::QueryError;
 pub use execute::execute;
 pub use nearest::{Nearest, NearestAnswer, VectorSearch, comparable};

@@ -14,12 +14,14 @@ use crate::core::{Bbox, StageScores};
 
 /// Looks at each box that propose places in an image, those that found most in it; all judge them.
 const LOOKS_PLACED: usize = 2;
+/// Proposals whose refined boxes overlap more than this (intersection over union) have become one.
+const SAME_SETTLED: f32 = 0.9;
 /// A further box in the same image must score at least this share of the image's best.
 const FURTHER_BOX_SHARE: f32 = 0.8;
 /// Images that are proposed before anything else is looked for.
 const FIRST_PROPOSED: usize = 128;
 /// Of them, those that are looked at for each place that will be looked for.
-const FIRST_LOOKED_AT: usize = 4;
+const FIRST_LOOKED_AT: usize = 2;
 
 /// How places are found.
 pub(super) struct Places<'p> {
@@ -88,7 +90,11 @@ impl Places<'_> {
         for (look, places) in &proposed.places {
             let scene = &scenes[*look];
             for placement in places.iter().map(|proposal| scene.settled(proposal, self.plan).placement) {
-                if let Some(visible) = scene.visible(&placement) {
+                let Some(visible) = scene.visible(&placement) else { continue };
+                let is_same = |held: &Placed<'_>| {
+                    held.scene.marks_as(scene) && held.visible.iou(&visible) >= SAME_SETTLED
+                };
+                if !placed.iter().any(is_same) {
                     let scores = agreed(scenes, scene, proposed.candidate.place, &placement);
                     placed.push(Placed { scene, scores, placement, visible });
                 }

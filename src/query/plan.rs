@@ -20,7 +20,8 @@ pub struct Plan {
     pub tokens: usize,
     /// Nearest neighbours of each token that say which images come into question.
     pub neighbours: usize,
-    /// Nodes of a graph that a search keeps in view, at least as many as neighbours.
+    /// Nodes of a graph that a search keeps in view. Where it is fewer than neighbours, the farther of these are what was seen on the
+    /// way: enough for the background, and for votes that many others join.
     pub ef: usize,
     /// Images whose matches propose places, those first in which the tokens found most.
     pub proposed: usize,
@@ -108,8 +109,8 @@ impl Default for Plan {
             exact: false,
             sizes: vec![5.0, 7.5, 11.0],
             tokens: 32,
-            neighbours: 512,
-            ef: 512,
+            neighbours: 384,
+            ef: 128,
             proposed: 512,
             candidates: 200,
             expansions: 5,

@@ -2,6 +2,7 @@
 //! robust least squares refine them. Scores are fused, nothing is vetoed.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use super::candidates::{Candidate, FoundPatch, Look};
 use super::placement::{FUSION, Pair, Placement, fused};
@@ -86,6 +87,8 @@ pub(super) struct Scene<'s> {
     look: &'s Look,
     /// What the tokens found, in order of tokens.
     found: &'s [FoundPatch],
+    /// Column and row of each of them in its view.
+    cells: Vec<(f32, f32)>,
     /// Where each token's part of `found` begins, and where the last ends.
     starts: Vec<usize>,
     /// What they are worth together.
@@ -93,6 +96,8 @@ pub(super) struct Scene<'s> {
     /// All of the image.
     whole: Bbox,
     views: Vec<PatchView>,
+    /// Columns and rows of each view's patches in a pixel.
+    per_px: Vec<(f32, f32)>,
     vectors: Vectors<'s>,
     /// For each view tokens × patches; what was not computed is no number.
     similarities: RefCell<Vec<Vec<f32>>>,
@@ -105,9 +110,19 @@ impl<'s> Scene<'s> {
         let starts = (0..=look.tokens.len()).map(|token| found.partition_point(|found| found.token < token));
         let image = candidate.stored.shown[0].image;
         let views: Vec<PatchView> = image.views().collect();
+        let cell = |found: &FoundPatch| {
+            let cols = views[found.view].grid.cols as usize;
+            ((found.patch % cols) as f32, (found.patch / cols) as f32)
+        };
+        let per_px = |view: &PatchView| {
+            let (w, h) = view.grid.patch_size();
+            (1.0 / w, 1.0 / h)
+        };
         Self {
             look,
             found,
+            cells: found.iter().map(cell).collect(),
+            per_px: views.iter().map(per_px).collect(),
             starts: starts.collect(),
             maxsim: candidate.maxsim[at],
             whole: Bbox::of_image(image.row.width_px, image.row.height_px),
@@ -128,7 +143,7 @@ impl<'s> Scene<'s> {
     }
 
     /// Whether both look for the same marked thing.
-    fn marks_as(&self, other: &Self) -> bool {
+    pub fn marks_as(&self, other: &Self) -> bool {
         self.tokens().marked == other.tokens().marked
     }
 
@@ -222,16 +237,16 @@ impl<'s> Scene<'s> {
         matches
     }
 
-    /// What a token found in the image, best first.
-    fn found(&self, token: usize) -> &'s [FoundPatch] {
-        &self.found[self.starts[token]..self.starts[token + 1]]
+    /// Where in `found` is what a token found, best first.
+    fn found_by(&self, token: usize) -> Range<usize> {
+        self.starts[token]..self.starts[token + 1]
     }
 
     /// Where in a view's grid a point of the image is: column and row, from the centre of the first patch. None outside.
     fn cell(&self, view: usize, (x, y): (f32, f32)) -> Option<(f32, f32)> {
         let grid = &self.views[view].grid;
-        let (w, h) = grid.patch_size();
-        let (col, row) = ((x - grid.area.x) / w - 0.5, (y - grid.area.y) / h - 0.5);
+        let (across, down) = self.per_px[view];
+        let (col, row) = ((x - grid.area.x) * across - 0.5, (y - grid.area.y) * down - 0.5);
         let within = |at: f32, count: u32| at > -REACH && at < count as f32 - 1.0 + REACH;
         (within(col, grid.cols) && within(row, grid.rows)).then_some((col, row))
     }
@@ -239,11 +254,11 @@ impl<'s> Scene<'s> {
     /// The same as [`Scene::expected`], of those patches only that the token found; without one a reply worth nothing.
     fn known(&self, view: usize, token: usize, at: (f32, f32)) -> Option<Reply> {
         let (col, row) = self.cell(view, at)?;
-        let cols = self.views[view].grid.cols as usize;
         let mut best = Reply { patch: 0, similarity: f32::NEG_INFINITY, cost: 0.0 };
-        for found in self.found(token).iter().filter(|found| found.view == view) {
-            let (dc, dr) = ((found.patch % cols) as f32 - col, (found.patch / cols) as f32 - row);
-            if dc.abs() <= REACH && dr.abs() <= REACH {
+        let found = self.found_by(token);
+        for (found, cell) in self.found[found.clone()].iter().zip(&self.cells[found]) {
+            let (dc, dr) = (cell.0 - col, cell.1 - row);
+            if dc.abs() <= REACH && dr.abs() <= REACH && found.view == view {
                 let (patch, similarity) = (found.patch, found.similarity);
                 let reply = Reply { patch, similarity, cost: PULL * (dc * dc + dr * dr) };
                 if reply.net() > best.net() {
@@ -258,10 +273,12 @@ impl<'s> Scene<'s> {
     fn expected(&self, view: usize, token: usize, at: (f32, f32)) -> Option<Reply> {
         let (col, row) = self.cell(view, at)?;
         let PatchView { first_patch, grid } = self.views[view];
+        // Rounding towards zero, for `ceil` and `floor` are calls on a CPU that is not told apart.
         let range = |at: f32, count: u32| {
-            let first = (at - REACH).ceil().max(0.0) as usize;
-            let last = (at + REACH).floor().min(count as f32 - 1.0) as usize;
-            first..last + 1
+            let least = (at - REACH).max(0.0);
+            let first = least as usize;
+            let first = first + usize::from((first as f32) < least);
+            first..((at + REACH) as usize + 1).min(count as usize)
         };
         let (rows, cols) = (range(row, grid.rows), range(col, grid.cols));
         let tokens = self.tokens();
@@ -316,7 +333,8 @@ impl<'s> Scene<'s> {
             };
             weights += weight;
             geometry += weight * self.look.worth(token, reply.net());
-            let best = self.found(token).first().map_or(f32::NEG_INFINITY, |found| found.similarity);
+            let found = &self.found[self.found_by(token)];
+            let best = found.first().map_or(f32::NEG_INFINITY, |found| found.similarity);
             if reply.similarity >= best - 1e-6 && reply.similarity > self.look.background[token] {
                 vote += weight;
             }

@@ -77,6 +77,8 @@ struct SearchedRows<'a> {
 struct Walk<'a> {
     index: HnswIndex<'a>,
     ef: usize,
+    /// Whether it keeps as many in view as are asked for, where that is more: recall was measured with ten.
+    is_measured: bool,
     /// The rows in scope, where that is not every row.
     allowed: Option<RowSet>,
 }
@@ -216,7 +218,8 @@ impl<'a> RowSearch<'a> {
 
 impl Walk<'_> {
     fn search(&self, query: &[f32], k: usize) -> Vec<Neighbour> {
-        self.index.search_among(query, k, self.ef.max(k), self.allowed.as_ref())
+        let ef = if self.is_measured { self.ef.max(k) } else { self.ef };
+        self.index.search_among(query, k, ef, self.allowed.as_ref())
     }
 }
 
@@ -265,7 +268,8 @@ impl<'a> SearchedRows<'a> {
                 let allowed = (rows < all).then(|| RowSet::of(&runs));
                 let index = HnswIndex { graph, vectors: segment.vectors() };
                 let path = SearchPath { ef: Some(ef), recall_at_10, ..path("hnsw") };
-                (Some(Walk { index, ef, allowed }), path)
+                let is_measured = matches!(thoroughness, Thoroughness::Recall(_));
+                (Some(Walk { index, ef, is_measured, allowed }), path)
             }
             _ if segment.graph_fault().is_some() => exact(Some("damaged graph")),
             _ => exact(Some("no graph")),

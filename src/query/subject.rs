@@ -1,6 +1,6 @@
 //! What is looked for: the tokens of what is marked in an image, and of what is not meant.
 
-use super::crop::{Marked, QueryTokens, QueryView};
+use super::crop::{Marked, QueryTokens, QueryView, SeenView};
 use super::{Plan, QueryError};
 use crate::collection::{Collection, Placed};
 use crate::core::{Bbox, Pose};
@@ -104,8 +104,10 @@ fn seen(
         segment.vectors().widen(view.first_patch, &mut vectors);
         collection.metric().prepare(&mut vectors, dim);
         let marked = Marked::new(bbox, None, (image.row.width_px, image.row.height_px), Pose::default());
-        let seen = QueryView { area: view.grid.area, zoom: whole / side(view) };
-        QueryTokens::select(marked, seen, &view.grid, &vectors, dim, most)
+        let shown = QueryView { area: view.grid.area, zoom: whole / side(view) };
+        // How long tokens were before their preparation is not stored.
+        let seen = SeenView { view: shown, grid: view.grid, vectors, dim, artefacts: Vec::new() };
+        QueryTokens::select(marked, &seen, most)
     };
     views.iter().filter(holds).map(tokens).collect()
 }

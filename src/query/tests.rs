@@ -49,7 +49,8 @@ fn tokens(shows: f32) -> QueryTokens {
     let view = QueryView { area: grid.area, zoom: 1.0 };
     let size = (SIDE * PATCH_PX, SIDE * PATCH_PX);
     let marked = Marked::new(&grid.area, None, size, Pose::default());
-    QueryTokens::select(marked, view, &grid, &vectors(shows), DIM, 256)
+    let seen = SeenView { view, grid, vectors: vectors(shows), dim: DIM, artefacts: Vec::new() };
+    QueryTokens::select(marked, &seen, 256)
 }
 
 /// The same as what is looked for.
@@ -256,7 +257,8 @@ fn a_turned_thing_is_found_with_the_matches_in_the_frame_of_the_query() {
         let marked = Marked::new(&grid().area, None, (side, side), pose);
         let view = QueryView { area: grid().area, zoom: 1.0 };
         let shows = if pose == Pose::default() { 9.0 } else { 4.0 };
-        QueryTokens::select(marked, view, &grid(), &vectors(shows), DIM, 256)
+        let seen = SeenView { view, grid: grid(), vectors: vectors(shows), dim: DIM, artefacts: Vec::new() };
+        QueryTokens::select(marked, &seen, 256)
     });
     let subject = Subject { image: "q".to_owned(), looks: looks.to_vec(), unlike: Vec::new() };
     let answer =

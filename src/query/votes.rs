@@ -9,6 +9,8 @@ use crate::core::Grid;
 const VOTES_PER_TOKEN: usize = 4;
 /// Matches of an image that vote, strongest first.
 const MOST_VOTES: usize = 96;
+/// Votes at which places are looked for, the strongest: of those that agree on a place, one is among them.
+const ANCHORS: usize = 32;
 /// What a match counts more whose patch finds nothing better among the tokens either.
 const MUTUAL: f32 = 2.0;
 /// What a match counts that is no more than background.
@@ -84,7 +86,7 @@ impl Votes {
     }
 
     /// Where the query's origin would be so that most votes agree, for the scaled turn that takes (x, y) to
-    /// (`a`·x − `b`·y, `b`·x + `a`·y): the densest places among the votes, each the mean of those that support it.
+    /// (`a`·x − `b`·y, `b`·x + `a`·y): the densest places around the strongest votes, each the mean of those that support it.
     pub fn peaks(&self, (a, b): (f32, f32)) -> Vec<Peak> {
         let (w, h) = self.patch_px;
         let ([from_x, from_y], [to_x, to_y]) = (&self.from, &self.to);
@@ -94,7 +96,7 @@ impl Votes {
         };
         let xs = of(to_x, &|x, y| (a * x - b * y) / w);
         let ys = of(to_y, &|x, y| (b * x + a * y) / h);
-        let places = xs.iter().zip(&ys).take(self.count);
+        let places = xs.iter().zip(&ys).take(self.count.min(ANCHORS));
         let mut support: Vec<f32> = places.map(|(x, y)| self.support(&xs, &ys, (*x, *y))).collect();
         let mut peaks = Vec::with_capacity(PEAKS);
         for _ in 0..PEAKS {
@@ -106,7 +108,7 @@ impl Votes {
                 let weight = self.weights[at] * share(xs[best] - xs[at], ys[best] - ys[at]);
                 if weight > 0.0 {
                     (x, y, sum) = (x + weight * xs[at], y + weight * ys[at], sum + weight);
-                    support[at] = 0.0;
+                    support.get_mut(at).into_iter().for_each(|support| *support = 0.0);
                 }
             }
             peaks.push(Peak { at: (x / sum * w, y / sum * h), support: strongest });
@@ -140,7 +142,7 @@ fn share(dx: f32, dy: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::core::{Bbox, Pose};
-    use crate::query::{Marked, QueryTokens, QueryView};
+    use crate::query::{Marked, QueryTokens, QueryView, SeenView};
 
     #[test]
     fn matches_that_agree_outvote_as_many_that_do_not() {
@@ -148,7 +150,8 @@ mod tests {
         let own = Grid { area: Bbox::of_image(50, 50), rows: 5, cols: 5 };
         let view = QueryView { area: own.area, zoom: 1.0 };
         let marked = Marked::new(&own.area, None, (50, 50), Pose::default());
-        let tokens = QueryTokens::select(marked, view, &own, &[0.0; 25], 1, 25);
+        let seen = SeenView { view, grid: own, vectors: vec![0.0; 25], dim: 1, artefacts: Vec::new() };
+        let tokens = QueryTokens::select(marked, &seen, 25);
         let look = Look { tokens, seen_in: None, weights: vec![0.04; 25], background: vec![0.2; 25] };
         // Twice as large, moved by (60, 40); and one match of each token anywhere.
         let found: Vec<FoundPatch> = (0..25)

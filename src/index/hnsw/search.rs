@@ -121,7 +121,10 @@ impl Visited {
 #[derive(Default)]
 pub(super) struct Walker {
     visited: Visited,
+    /// The best nodes, in order.
     pool: Vec<Ranked>,
+    /// What else was seen, where more nodes are kept than followed; in no order.
+    spare: Vec<Ranked>,
     /// What is left to follow, where not every node is wanted.
     frontier: BinaryHeap<Ranked>,
     fresh: Vec<u32>,
@@ -145,16 +148,21 @@ impl Walker {
         let keep = keep.max(ef);
         self.visited.begin(layer.codes.len() / code_dim);
         self.pool.clear();
+        self.spare.clear();
         self.fresh.clear();
         self.see(layer, entries, code_dim);
-        let mut cursor = 0;
+        let (mut cursor, mut width) = (0, ef);
         loop {
             self.scores.resize(self.fresh.len(), 0);
             (kernels.dot_codes)(query, layer.codes, &self.fresh, &mut self.scores);
             for (&node, &product) in self.fresh.iter().zip(&self.scores) {
                 let ranked = Ranked::new(layer.score(node, product), node);
-                if self.pool.len() == keep {
-                    if ranked <= self.pool[keep - 1] {
+                if self.pool.len() == width {
+                    let worst = self.pool[width - 1];
+                    if width < keep {
+                        self.spare.push(ranked.min(worst));
+                    }
+                    if ranked <= worst {
                         continue;
                     }
                     self.pool.pop();
@@ -170,8 +178,15 @@ impl Walker {
             while self.pool.get(cursor).is_some_and(|held| held.is_followed()) {
                 cursor += 1;
             }
-            if cursor >= ef && self.pool.len() == keep {
-                break;
+            if cursor >= ef {
+                let spare = keep - self.pool.len();
+                if self.spare.len() >= spare {
+                    self.take_spare(spare);
+                    break;
+                }
+                // Too little was seen: the walk becomes wider.
+                self.take_spare(spare);
+                width = keep;
             }
             let Some(best) = self.pool.get_mut(cursor) else { break };
             *best = best.followed();
@@ -183,6 +198,16 @@ impl Walker {
             self.see(layer, links, code_dim);
         }
         &self.pool
+    }
+
+    /// Moves the `most` best of the spare nodes to the end of the pool, in order.
+    fn take_spare(&mut self, most: usize) {
+        if most < self.spare.len() {
+            self.spare.select_nth_unstable_by(most, |a, b| b.cmp(a));
+            self.spare.truncate(most);
+        }
+        self.spare.sort_unstable_by(|a, b| b.cmp(a));
+        self.pool.append(&mut self.spare);
     }
 
     /// The `ef` best nodes of those that `is_allowed` admits, best first, that a walk from `entries` finds. It passes through
@@ -267,8 +292,49 @@ impl Walker {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::metric::kernels::CODE_LANES;
+
+    /// What [`Walker::walk`] says, with everything that was seen in one sorted list.
+    fn walked(layer: Layer<'_>, query: &[i16], entries: &[u32], ef: usize, keep: usize) -> Vec<Ranked> {
+        let (mut seen, mut fresh): (Vec<Ranked>, Vec<u32>) = (Vec::new(), entries.to_vec());
+        loop {
+            for node in fresh {
+                let code = &layer.codes[node as usize * query.len()..][..query.len()];
+                let product = code.iter().zip(query).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                if !seen.iter().any(|held| held.node() == node) {
+                    seen.push(Ranked::new(product, node));
+                }
+            }
+            seen.sort_unstable_by(|a, b| b.cmp(a));
+            let next = seen.iter().position(|held| !held.is_followed());
+            let Some(next) = next.filter(|&next| next < ef || seen.len() < keep) else { break };
+            seen[next] = seen[next].followed();
+            fresh = layer.links_of(seen[next].node()).to_vec();
+        }
+        seen.truncate(keep);
+        seen
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_keeps_the_best_of_all_that_it_saw(
+            firsts in vec(-9i8..9, 30), links in vec(0u32..30, 30 * 3), entry in 0u32..30, ef in 1usize..12, more in 0usize..30,
+        ) {
+            let codes: Vec<i8> = firsts.iter().flat_map(|&first| [vec![first], vec![0; CODE_LANES - 1]].concat()).collect();
+            let mut query = vec![0; CODE_LANES];
+            query[0] = 3;
+            let (layer, mut walker) = (Layer::of(&codes, CODE_LANES, &links, 3), Walker::default());
+            let nodes = |found: &[Ranked]| found.iter().map(|found| found.node()).collect::<Vec<_>>();
+            for keep in [ef + more, ef] {
+                let expected = nodes(&walked(layer, &query, &[entry], ef, keep));
+                prop_assert_eq!(nodes(walker.walk(layer, &query, &[entry], ef, keep)), expected);
+            }
+        }
+    }
 
     #[test]
     fn a_walk_with_nodes_to_spare_begins_in_places_that_no_link_joins() {
