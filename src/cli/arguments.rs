@@ -227,7 +227,7 @@ pub(crate) struct PlanArguments {
     /// Compare with every patch instead of asking graphs; so it is done anyway where a collection has none
     #[arg(long, conflicts_with = "ef")]
     pub exact: bool,
-    /// Nodes of a graph that a search keeps in view [default for a crop: 128]
+    /// Nodes of a graph that a search keeps in view [default for a crop: a third of --neighbours, at least 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(EF))]
     pub ef: Option<u32>,
     /// Tokens of a box that are asked at most, in each size that it is seen in [default: 32]

@@ -31,6 +31,9 @@ pub const TIME_BUDGET_MS: RangeInclusive<i64> = 0..=86_400_000;
 /// Limits of [`PlanChoice::expand`].
 pub const EXPAND: RangeInclusive<i64> = 0..=100;
 
+/// Neighbours of a token for each node that a search for them keeps in view, where nobody says how many that are.
+const NEIGHBOURS_PER_EF: usize = 3;
+
 /// Why what is said about a query makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -126,13 +129,14 @@ impl PlanChoice {
         }
         let said = |said: Option<u32>, default: usize| said.map_or(default, |said| said as usize);
         let plan = Plan::default();
+        let neighbours = said(self.neighbours, plan.neighbours);
         Ok(Plan {
             top: said(self.top, DEFAULT_TOP),
             filter: self.filter.clone(),
             exact: self.exact,
-            ef: said(self.ef, plan.ef),
+            ef: said(self.ef, plan.ef.max(neighbours.div_ceil(NEIGHBOURS_PER_EF))),
             tokens: said(self.tokens, plan.tokens),
-            neighbours: said(self.neighbours, plan.neighbours),
+            neighbours,
             candidates: said(self.candidates, plan.candidates),
             proposed: plan.proposed.max(said(self.candidates, 0)),
             expansions: said(self.expand, plan.expansions),
@@ -225,7 +229,7 @@ impl NearestChoice {
         };
         let thoroughness = match (self.exact || self.min_similarity.is_some(), self.ef) {
             (true, _) => Thoroughness::Exact,
-            (_, Some(ef)) => Thoroughness::Ef(ef as usize),
+            (_, Some(ef)) => Thoroughness::Ef((ef as usize).max(top.unwrap_or(DEFAULT_TOP))),
             _ => Thoroughness::Recall(self.recall.unwrap_or(DEFAULT_RECALL)),
         };
         Ok((wanted, thoroughness))
@@ -252,6 +256,10 @@ mod tests {
         let choice: PlanChoice = serde_json::from_str(r#"{"where": "a = 1", "candidates": 900}"#).unwrap();
         let plan = choice.plan().unwrap();
         assert_eq!((plan.filter.as_deref(), plan.candidates, plan.proposed), (Some("a = 1"), 900, 900));
+        let ef = |text| serde_json::from_str::<PlanChoice>(text).unwrap().plan().unwrap().ef;
+        assert_eq!(ef(r#"{"neighbours": 100}"#), Plan::default().ef);
+        assert_eq!(ef(r#"{"neighbours": 1000}"#), 334);
+        assert_eq!(ef(r#"{"neighbours": 1000, "ef": 7}"#), 7);
     }
 
     #[test]

@@ -63,6 +63,17 @@ impl Placement {
         ((self.a * u + self.b * v) / squared, (self.a * v - self.b * u) / squared)
     }
 
+    /// How far this and `other` take a corner of a box apart at most, as a share of how large the box becomes.
+    pub fn apart(&self, other: &Self, bbox: &Bbox) -> f32 {
+        let (right, bottom) = (bbox.x + bbox.w, bbox.y + bbox.h);
+        let corners = [(bbox.x, bbox.y), (right, bbox.y), (bbox.x, bottom), (right, bottom)];
+        let apart = |corner| {
+            let (one, two) = (self.at(corner), other.at(corner));
+            (one.0 - two.0).hypot(one.1 - two.1)
+        };
+        corners.map(apart).into_iter().fold(0.0, f32::max) / (self.scale() * bbox.area().sqrt())
+    }
+
     /// The box around what the query's box shows where this places it. A turned rectangle would have its corners farther out
     /// than a turned ellipse; most things are between the two.
     pub fn place(&self, bbox: &Bbox) -> Bbox {
@@ -111,6 +122,13 @@ mod tests {
         let placement = Placement { a: 2.0, b: 0.0, dx: 5.0, dy: -1.0 };
         assert_eq!(placement.place(&Bbox::new(10.0, 20.0, 30.0, 40.0)), Bbox::new(25.0, 39.0, 60.0, 80.0));
         let turned = Placement { a: 0.0, b: 1.0, dx: 0.0, dy: 0.0 }.place(&Bbox::new(0.0, 0.0, 30.0, 40.0));
+        let turns = [20f32, -20.0].map(|degrees| {
+            let (b, a) = degrees.to_radians().sin_cos();
+            Placement { a, b, dx: 0.0, dy: 0.0 }
+        });
+        let bbox = Bbox::new(-15.0, -20.0, 30.0, 40.0);
+        assert_eq!(turns.map(|turned| turned.place(&bbox))[0], turns[1].place(&bbox));
+        assert!(turns[0].apart(&turns[1], &bbox) > 0.4 && turns[0].apart(&turns[0], &bbox) == 0.0);
         assert!((turned.w - 40.0).abs() < 1e-4 && (turned.h - 30.0).abs() < 1e-4, "{turned}");
     }
 }

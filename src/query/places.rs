@@ -14,8 +14,8 @@ use crate::core::{Bbox, StageScores};
 
 /// Looks at each box that propose places in an image, those that found most in it; all judge them.
 const LOOKS_PLACED: usize = 2;
-/// Proposals whose refined boxes overlap more than this (intersection over union) have become one.
-const SAME_SETTLED: f32 = 0.9;
+/// Proposals that take the corners of the box less than this apart, as a share of its size, once they are refined have become one.
+const SAME_SETTLED: f32 = 0.05;
 /// A further box in the same image must score at least this share of the image's best.
 const FURTHER_BOX_SHARE: f32 = 0.8;
 /// Images that are proposed before anything else is looked for.
@@ -92,7 +92,8 @@ impl Places<'_> {
             for placement in places.iter().map(|proposal| scene.settled(proposal, self.plan).placement) {
                 let Some(visible) = scene.visible(&placement) else { continue };
                 let is_same = |held: &Placed<'_>| {
-                    held.scene.marks_as(scene) && held.visible.iou(&visible) >= SAME_SETTLED
+                    held.scene.marks_as(scene)
+                        && held.placement.apart(&placement, &scene.bbox()) < SAME_SETTLED
                 };
                 if !placed.iter().any(is_same) {
                     let scores = agreed(scenes, scene, proposed.candidate.place, &placement);

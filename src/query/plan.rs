@@ -21,7 +21,7 @@ pub struct Plan {
     /// Nearest neighbours of each token that say which images come into question.
     pub neighbours: usize,
     /// Nodes of a graph that a search keeps in view. Where it is fewer than neighbours, the farther of these are what was seen on the
-    /// way: enough for the background, and for votes that many others join.
+    /// way: enough for the background, and for votes that many others join. (A walk past what is out of scope finds all of them.)
     pub ef: usize,
     /// Images whose matches propose places, those first in which the tokens found most.
     pub proposed: usize,

@@ -105,7 +105,7 @@ fn seen(
         collection.metric().prepare(&mut vectors, dim);
         let marked = Marked::new(bbox, None, (image.row.width_px, image.row.height_px), Pose::default());
         let shown = QueryView { area: view.grid.area, zoom: whole / side(view) };
-        // How long tokens were before their preparation is not stored.
+        // How long tokens were before their preparation is seldom stored.
         let seen = SeenView { view: shown, grid: view.grid, vectors, dim, artefacts: Vec::new() };
         QueryTokens::select(marked, &seen, most)
     };

@@ -9,7 +9,7 @@ use crate::core::Grid;
 const VOTES_PER_TOKEN: usize = 4;
 /// Matches of an image that vote, strongest first.
 const MOST_VOTES: usize = 96;
-/// Votes at which places are looked for, the strongest: of those that agree on a place, one is among them.
+/// Votes at which places are looked for, the strongest: of those that agree on a place, one is nearly always among them.
 const ANCHORS: usize = 32;
 /// What a match counts more whose patch finds nothing better among the tokens either.
 const MUTUAL: f32 = 2.0;

@@ -366,13 +366,13 @@ mod tests {
         let mut answer = answer("a.jpg");
         (answer.searched_images, answer.query.expanded) = (17, 1);
         let index = "hnsw".to_owned();
-        let ef = Some(512);
+        let ef = Some(128);
         answer.searched = vec![SearchPath { index, vectors: 9, ef, recall_at_10: None, reason: None }];
         let text = page(&answer, &|_| Err(String::new()));
-        for fact in [">17 images<", ">1 place<", ">512 neighbours, ef 512, 200 candidates<"] {
+        for fact in [">17 images<", ">1 place<", ">384 neighbours, ef 128, 200 candidates<"] {
             assert!(text.contains(fact), "{fact}: {text}");
         }
         answer.searched[0].ef = None;
-        assert!(page(&answer, &|_| Err(String::new())).contains(">512 neighbours, 200 candidates<"));
+        assert!(page(&answer, &|_| Err(String::new())).contains(">384 neighbours, 200 candidates<"));
     }
 }
