@@ -53,9 +53,18 @@ pub(super) struct Candidate<'s, 'a> {
 }
 
 impl Candidate<'_, '_> {
+    /// Whether a look says something about this image: what was seen in others says nothing about one that was itself found with
+    /// confidence, and is looked for in turn, but where the thing lies a little less well.
+    pub fn is_judged_by(&self, look: &Look, looks: &[Look]) -> bool {
+        let is_seen_here =
+            |other: &Look| other.seen_in == Some(self.place) && other.tokens.marked == look.tokens.marked;
+        look.seen_in.is_none() || !looks.iter().any(is_seen_here)
+    }
+
     /// So many of the looks at each marked thing, those that find most, the best first.
     pub fn looks(&self, looks: &[Look], each: usize) -> Vec<usize> {
-        let mut best: Vec<usize> = (0..looks.len()).collect();
+        let mut best: Vec<usize> =
+            (0..looks.len()).filter(|&look| self.is_judged_by(&looks[look], looks)).collect();
         best.sort_by(|&a, &b| self.maxsim[b].total_cmp(&self.maxsim[a]));
         let marked = |look: usize| &looks[look].tokens.marked;
         let before =

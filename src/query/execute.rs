@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::candidates::Candidates;
 use super::duplicates::grouped;
 use super::found::{Found, whole};
-use super::places::Places;
+use super::places::{Places, draw_below_seen};
 use super::probability::Null;
 use super::scene::similarity_map;
 use super::search::RowSearch;
@@ -74,7 +74,9 @@ pub fn execute(
                 }
                 places.found(proposed, &candidates.looks)
             });
-            found.collect()
+            let mut found: Vec<Vec<Found<'_>>> = found.collect();
+            draw_below_seen(&mut found, &proposed, &candidates.looks);
+            found
         }
         false => candidates.best(looked_at).into_iter().map(whole).collect(),
     };

@@ -14,8 +14,22 @@ pub(super) const LEAST_SCORE: f32 = 0.06;
 pub(super) const MOST_SCORE: f32 = 0.9;
 /// What it must score beside the best place.
 pub(super) const LEAST_SHARE: f32 = 0.6;
+/// Share of the score of what the query itself found best from which scores of what only looks like it are drawn below that.
+const NEARLY: f32 = 0.9;
 /// Fewer patches are no look.
 const LEAST_TOKENS: usize = 4;
+
+/// The score of a place that was not looked for in turn, drawn below `most`, that of the best one that was: what looks like things
+/// that were found does not come before them. Order is kept; what scores little, or is the same picture, is left as it is.
+pub(super) fn drawn_below(most: f32, score: f32) -> f32 {
+    let bend = NEARLY * most;
+    if score <= bend || score > MOST_SCORE {
+        return score;
+    }
+    // From the bend on, a hyperbola that leaves it at the same slope.
+    let room = most - bend;
+    most - room * room / (score - bend + room)
+}
 
 /// The patches of an image that lie in the box of `asked` where `placement` puts it, as tokens of that box.
 pub(super) fn seen_at(
@@ -39,4 +53,17 @@ pub(super) fn seen_at(
     }
     let boxes: Vec<Bbox> = chosen.iter().map(|(_, bbox)| *bbox).collect();
     (chosen.len() >= LEAST_TOKENS).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_looks_like_what_was_found_comes_after_it_in_its_own_order() {
+        let drawn = [0.05, 0.17, 0.18, 0.19, 0.2, 0.4, 0.8].map(|score| drawn_below(0.2, score));
+        assert_eq!(drawn[..3], [0.05, 0.17, 0.18]);
+        assert!(drawn.is_sorted_by(|a, b| a < b) && drawn[6] < 0.2, "{drawn:?}");
+        assert_eq!(drawn_below(0.2, 1.0), 1.0);
+    }
 }

@@ -59,6 +59,14 @@ impl<'a> Found<'a> {
         found
     }
 
+    /// Gives the place another score, and what the stages say in the same proportion.
+    pub fn draw_to(&mut self, score: f32) {
+        let share = score / self.hit.score.max(f32::MIN_POSITIVE);
+        let StageScores { vote, maxsim, geometry } = &mut self.hit.scores;
+        [vote, maxsim, geometry].into_iter().for_each(|stage| *stage *= share);
+        self.hit.score = score;
+    }
+
     /// Rounding takes the similarity of equal vectors past 1, where no cosine is.
     pub fn cut_to_one(&mut self) {
         let hit = &mut self.hit;

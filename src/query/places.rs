@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::candidates::{Candidate, Candidates, Look};
-use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, seen_at};
+use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, drawn_below, seen_at};
 use super::found::{Found, Scored, under_all_names};
 use super::placement::{FUSION, Placement, fused};
 use super::scene::{Judged, Scene, agreed, sized};
@@ -96,7 +96,7 @@ impl Places<'_> {
                         && held.placement.apart(&placement, &scene.bbox()) < SAME_SETTLED
                 };
                 if !placed.iter().any(is_same) {
-                    let scores = agreed(scenes, scene, proposed.candidate.place, &placement);
+                    let scores = agreed(scenes, scene, &placement);
                     placed.push(Placed { scene, scores, placement, visible });
                 }
             }
@@ -155,4 +155,16 @@ impl Places<'_> {
 /// An image as each look sees it.
 fn scenes<'s>(candidate: &'s Candidate<'_, '_>, looks: &'s [Look]) -> Vec<Scene<'s>> {
     (0..looks.len()).map(|look| Scene::new(candidate, looks, look)).collect()
+}
+
+/// Draws what was found in images that are not looked for in turn below the best of those that are. `found` is in the order of
+/// `proposed`.
+pub(super) fn draw_below_seen(found: &mut [Vec<Found<'_>>], proposed: &[Proposed<'_, '_>], looks: &[Look]) {
+    let is_seen = |of: &Proposed<'_, '_>| looks.iter().any(|look| look.seen_in == Some(of.candidate.place));
+    let (seen, others): (Vec<_>, Vec<_>) = found.iter_mut().zip(proposed).partition(|(_, of)| is_seen(of));
+    let best = seen.iter().filter_map(|(found, _)| Some(found.first()?.hit.score)).reduce(f32::max);
+    if let Some(best) = best {
+        let others = others.into_iter().flat_map(|(found, _)| found);
+        others.for_each(|found| found.draw_to(drawn_below(best, found.hit.score)));
+    }
 }

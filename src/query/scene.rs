@@ -85,10 +85,10 @@ impl Reply {
 /// One image as one look sees it. Similarities are computed where they are asked for.
 pub(super) struct Scene<'s> {
     look: &'s Look,
+    /// Whether the look says something about the image.
+    is_judge: bool,
     /// What the tokens found, in order of tokens.
     found: &'s [FoundPatch],
-    /// Column and row of each of them in its view.
-    cells: Vec<(f32, f32)>,
     /// Where each token's part of `found` begins, and where the last ends.
     starts: Vec<usize>,
     /// What they are worth together.
@@ -110,18 +110,14 @@ impl<'s> Scene<'s> {
         let starts = (0..=look.tokens.len()).map(|token| found.partition_point(|found| found.token < token));
         let image = candidate.stored.shown[0].image;
         let views: Vec<PatchView> = image.views().collect();
-        let cell = |found: &FoundPatch| {
-            let cols = views[found.view].grid.cols as usize;
-            ((found.patch % cols) as f32, (found.patch / cols) as f32)
-        };
         let per_px = |view: &PatchView| {
             let (w, h) = view.grid.patch_size();
             (1.0 / w, 1.0 / h)
         };
         Self {
             look,
+            is_judge: candidate.is_judged_by(look, looks),
             found,
-            cells: found.iter().map(cell).collect(),
             per_px: views.iter().map(per_px).collect(),
             starts: starts.collect(),
             maxsim: candidate.maxsim[at],
@@ -174,8 +170,14 @@ impl<'s> Scene<'s> {
         }
         peaks.sort_by(|one, other| other.0.total_cmp(&one.0));
         peaks.truncate(MOST_PEAKS);
-        let judge =
-            |(_, view, placement)| self.judged(view, placement, |token, at| self.known(view, token, at));
+        let cell = |found: &FoundPatch| {
+            let cols = self.views[found.view].grid.cols as usize;
+            ((found.patch % cols) as f32, (found.patch / cols) as f32)
+        };
+        let cells: Vec<(f32, f32)> = self.found.iter().map(cell).collect();
+        let judge = |(_, view, placement)| {
+            self.judged(view, placement, |token, at| self.known(&cells, view, token, at))
+        };
         let mut proposed: Vec<Judged> = peaks.into_iter().map(judge).collect();
         proposed.retain(|proposal| self.visible(&proposal.placement).is_some());
         proposed.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
@@ -251,12 +253,13 @@ impl<'s> Scene<'s> {
         (within(col, grid.cols) && within(row, grid.rows)).then_some((col, row))
     }
 
-    /// The same as [`Scene::expected`], of those patches only that the token found; without one a reply worth nothing.
-    fn known(&self, view: usize, token: usize, at: (f32, f32)) -> Option<Reply> {
+    /// The same as [`Scene::expected`], of those patches only that the token found; without one a reply worth nothing. `cells` are
+    /// column and row of all that was found.
+    fn known(&self, cells: &[(f32, f32)], view: usize, token: usize, at: (f32, f32)) -> Option<Reply> {
         let (col, row) = self.cell(view, at)?;
         let mut best = Reply { patch: 0, similarity: f32::NEG_INFINITY, cost: 0.0 };
         let found = self.found_by(token);
-        for (found, cell) in self.found[found.clone()].iter().zip(&self.cells[found]) {
+        for (found, cell) in self.found[found.clone()].iter().zip(&cells[found]) {
             let (dc, dr) = (cell.0 - col, cell.1 - row);
             if dc.abs() <= REACH && dr.abs() <= REACH && found.view == view {
                 let (patch, similarity) = (found.patch, found.similarity);
@@ -347,17 +350,11 @@ impl<'s> Scene<'s> {
 }
 
 /// What a place that `scene` found is worth, as all looks at its box judge it, on average: a size of few tokens finds a place for
-/// anything. Where one of them is all but sure, it is the same picture, and the others only see it in another scale. `place` is the
-/// image's among those searched: a look that comes from there says nothing.
-pub(super) fn agreed(
-    scenes: &[Scene<'_>],
-    scene: &Scene<'_>,
-    place: usize,
-    placement: &Placement,
-) -> StageScores {
+/// anything. Where one of them is all but sure, it is the same picture, and the others only see it in another scale.
+pub(super) fn agreed(scenes: &[Scene<'_>], scene: &Scene<'_>, placement: &Placement) -> StageScores {
     /// How sure one look must be to have its way: its say is its score to this power.
     const SURE: i32 = 8;
-    let judges = scenes.iter().filter(|other| other.marks_as(scene) && other.look.seen_in != Some(place));
+    let judges = scenes.iter().filter(|other| other.is_judge && other.marks_as(scene));
     let judged: Vec<StageScores> = judges.filter_map(|other| other.verdict(placement)).collect();
     let by_worth = |a: &&StageScores, b: &&StageScores| fused(a).total_cmp(&fused(b));
     let Some(surest) = judged.iter().max_by(by_worth) else { return StageScores::default() };

@@ -108,7 +108,9 @@ impl Votes {
                 let weight = self.weights[at] * share(xs[best] - xs[at], ys[best] - ys[at]);
                 if weight > 0.0 {
                     (x, y, sum) = (x + weight * xs[at], y + weight * ys[at], sum + weight);
-                    support.get_mut(at).into_iter().for_each(|support| *support = 0.0);
+                    if let Some(support) = support.get_mut(at) {
+                        *support = 0.0;
+                    }
                 }
             }
             peaks.push(Peak { at: (x / sum * w, y / sum * h), support: strongest });
