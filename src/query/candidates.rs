@@ -53,8 +53,8 @@ pub(super) struct Candidate<'s, 'a> {
 }
 
 impl Candidate<'_, '_> {
-    /// Whether a look says something about this image: what was seen in others says nothing about one that was itself found with
-    /// confidence, and is looked for in turn, but where the thing lies a little less well.
+    /// Whether a look says something about this image. All do, unless the image is looked for in turn: the query alone found it
+    /// with confidence, and what was seen in other images knows less exactly where the thing lies.
     pub fn is_judged_by(&self, look: &Look, looks: &[Look]) -> bool {
         let is_seen_here =
             |other: &Look| other.seen_in == Some(self.place) && other.tokens.marked == look.tokens.marked;
