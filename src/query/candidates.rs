@@ -108,10 +108,10 @@ impl<'s, 'a> Candidates<'s, 'a> {
         plan: &Plan,
     ) -> Result<(), QueryError> {
         let every: Vec<f32> = looks.iter().flat_map(|(tokens, _)| &tokens.vectors).copied().collect();
-        let found = self.scope.nearest(&every, plan.neighbours)?;
+        let found = self.scope.nearest(&every, plan.neighbours, 0)?;
         let background = match std::ptr::eq(all, self.scope) {
             true => background(&found, all.images.len()),
-            false => background(&all.nearest(&every, plan.neighbours)?, all.images.len()),
+            false => background(&all.nearest(&every, plan.neighbours, 0)?, all.images.len()),
         };
         let (mut background, mut found) = (background.into_iter(), found.into_iter());
         let first = self.looks.len();

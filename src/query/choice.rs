@@ -229,7 +229,7 @@ impl NearestChoice {
         };
         let thoroughness = match (self.exact || self.min_similarity.is_some(), self.ef) {
             (true, _) => Thoroughness::Exact,
-            (_, Some(ef)) => Thoroughness::Ef((ef as usize).max(top.unwrap_or(DEFAULT_TOP))),
+            (_, Some(ef)) => Thoroughness::Ef(ef as usize),
             _ => Thoroughness::Recall(self.recall.unwrap_or(DEFAULT_RECALL)),
         };
         Ok((wanted, thoroughness))

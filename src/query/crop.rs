@@ -144,11 +144,13 @@ impl QueryTokens {
         }
         if inside.is_empty() {
             let (cx, cy) = marked.bbox.center();
-            let distance = |index: usize| {
-                let (x, y) = center(index);
+            let distance = |index: &usize| {
+                let (x, y) = center(*index);
                 (x - cx).powi(2) + (y - cy).powi(2)
             };
-            inside.extend((0..grid.len()).min_by(|&a, &b| distance(a).total_cmp(&distance(b))));
+            let by_distance = |a: &usize, b: &usize| distance(a).total_cmp(&distance(b));
+            let by_worth = |a: &usize, b: &usize| is_artefact(a).cmp(&is_artefact(b)).then(by_distance(a, b));
+            inside.extend((0..grid.len()).min_by(by_worth));
         }
         let chosen = thinned(&inside, max_tokens.max(1));
         Self {
@@ -226,6 +228,7 @@ mod tests {
         let select = |bbox, most| QueryTokens::select(marked(bbox, None), &seen, most).vectors;
         assert_eq!(select(Bbox::new(10.0, 10.0, 20.0, 20.0), 9), vec![5.0, 9.0, 10.0]);
         assert_eq!(select(Bbox::new(31.0, 31.0, 9.0, 9.0), 9), vec![15.0], "there is nothing else");
+        assert_eq!(select(Bbox::new(31.0, 32.0, 1.0, 1.0), 9), vec![14.0], "no centre lies inside");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct SearchPath {
     pub index: String,
     /// Vectors in scope.
     pub vectors: usize,
-    /// Nodes that a walk keeps in view; none without a graph.
+    /// Nodes that a walk keeps in view; where stored vectors are asked for, at least as many as those. None without a graph.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ef: Option<usize>,
     /// The share of the ten nearest that sampled vectors found with it when the graph was built, where it was measured.
@@ -77,8 +77,6 @@ struct SearchedRows<'a> {
 struct Walk<'a> {
     index: HnswIndex<'a>,
     ef: usize,
-    /// Whether it keeps as many in view as are asked for, where that is more: recall was measured with ten.
-    is_measured: bool,
     /// The rows in scope, where that is not every row.
     allowed: Option<RowSet>,
 }
@@ -152,18 +150,25 @@ impl<'a> RowSearch<'a> {
         self.segments.iter().map(|searched| &searched.path)
     }
 
-    /// The `k` rows nearest to each of `queries`: best first, of equal ones the lower row first.
+    /// The `k` rows nearest to each of `queries`: best first, of equal ones the lower row first. Walks keep at least `least_ef` nodes
+    /// in view.
     ///
     /// # Errors
     /// That nobody waits any more.
-    pub fn nearest(&self, queries: &[f32], k: usize) -> Result<Vec<Vec<FoundRow<'_>>>, QueryError> {
+    pub fn nearest(
+        &self,
+        queries: &[f32],
+        k: usize,
+        least_ef: usize,
+    ) -> Result<Vec<Vec<FoundRow<'_>>>, QueryError> {
         let dim = self.collection.manifest().dim as usize;
         let mut found = self.joined(queries.len() / dim, |exact, searched| match &searched.graph {
             _ if self.patience.is_given_up() => Vec::new(),
             Some(walk) => {
+                let ef = walk.ef.max(least_ef);
                 let walk = |query| match self.patience.is_given_up() {
                     true => Vec::new(),
-                    false => walk.search(query, k),
+                    false => walk.index.search_among(query, k, ef, walk.allowed.as_ref()),
                 };
                 queries.par_chunks_exact(dim).map(walk).collect()
             }
@@ -216,13 +221,6 @@ impl<'a> RowSearch<'a> {
     }
 }
 
-impl Walk<'_> {
-    fn search(&self, query: &[f32], k: usize) -> Vec<Neighbour> {
-        let ef = if self.is_measured { self.ef.max(k) } else { self.ef };
-        self.index.search_among(query, k, ef, self.allowed.as_ref())
-    }
-}
-
 impl<'a> SearchedRows<'a> {
     /// The rows of `images` from number `before` on, which are in `segment`.
     fn of(
@@ -268,8 +266,7 @@ impl<'a> SearchedRows<'a> {
                 let allowed = (rows < all).then(|| RowSet::of(&runs));
                 let index = HnswIndex { graph, vectors: segment.vectors() };
                 let path = SearchPath { ef: Some(ef), recall_at_10, ..path("hnsw") };
-                let is_measured = matches!(thoroughness, Thoroughness::Recall(_));
-                (Some(Walk { index, ef, is_measured, allowed }), path)
+                (Some(Walk { index, ef, allowed }), path)
             }
             _ if segment.graph_fault().is_some() => exact(Some("damaged graph")),
             _ => exact(Some("no graph")),
