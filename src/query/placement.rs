@@ -2,6 +2,9 @@
 
 use crate::core::{Bbox, StageScores};
 
+/// A refined place is as large as before within this factor.
+const MOST_GROWTH: f32 = 1.4;
+
 /// Weights of the stages in the fused score.
 pub(super) const FUSION: StageScores = StageScores { vote: 0.25, maxsim: 0.25, geometry: 0.5 };
 
@@ -45,6 +48,12 @@ impl Placement {
         let (a, b) = (along / spread, across / spread);
         let (dx, dy) = (image_x - (a * query_x - b * query_y), image_y - (b * query_x + a * query_y));
         (a.is_finite() && b.is_finite() && a > 0.0).then_some(Self { a, b, dx, dy })
+    }
+
+    /// The transform that fits `pairs` found around this one, where it makes things about as large as this does.
+    pub fn refit(&self, pairs: &[Pair]) -> Option<Self> {
+        let is_near = |fit: &Self| (1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&(fit.scale() / self.scale()));
+        Self::fit(pairs).filter(is_near)
     }
 
     /// How much larger things are in the image than in the query image.
@@ -114,6 +123,8 @@ mod tests {
                 }
             }
             prop_assert!(Placement::fit(&pairs[..3]).is_none());
+            let halved = Placement { a: fit.a / 2.0, b: fit.b / 2.0, ..fit };
+            prop_assert!(fit.refit(&pairs) == Some(fit) && halved.refit(&pairs).is_none());
         }
     }
 

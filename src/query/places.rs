@@ -7,7 +7,7 @@ use super::candidates::{Candidate, Candidates, Look};
 use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, drawn_below, seen_at};
 use super::found::{Found, Scored, under_all_names};
 use super::placement::{FUSION, Placement, fused};
-use super::scene::{Judged, Scene, agreed, sized};
+use super::scene::{Judged, Scene, agreed, agreed_pairs, sized};
 use super::suppress::{keep_best, same_place};
 use super::{Plan, QueryTokens};
 use crate::core::{Bbox, StageScores};
@@ -38,6 +38,7 @@ pub(super) struct Proposed<'s, 'a> {
 }
 
 /// Where one look finds the object.
+#[derive(Clone, Copy)]
 struct Placed<'s> {
     scene: &'s Scene<'s>,
     placement: Placement,
@@ -46,7 +47,24 @@ struct Placed<'s> {
     visible: Bbox,
 }
 
-impl Placed<'_> {
+impl<'s> Placed<'s> {
+    /// What `scene` found, as all looks judge it. None where too little is inside the image.
+    fn judged(scenes: &[Scene<'_>], scene: &'s Scene<'s>, placement: Placement) -> Option<Self> {
+        let visible = scene.visible(&placement)?;
+        Some(Self { scene, scores: agreed(scenes, scene, &placement), placement, visible })
+    }
+
+    /// Refined by what all looks match there, while they agree that it is worth more.
+    fn refined(mut self, scenes: &[Scene<'_>], plan: &Plan) -> Self {
+        for _ in 0..plan.refinements() {
+            let refit = self.placement.refit(&agreed_pairs(scenes, self.scene, &self.placement));
+            let better = refit.and_then(|placement| Self::judged(scenes, self.scene, placement));
+            let Some(better) = better.filter(|better| better.worth() > self.worth()) else { break };
+            self = better;
+        }
+        self
+    }
+
     fn score(&self) -> f32 {
         fused(&self.scores)
     }
@@ -84,24 +102,25 @@ impl Places<'_> {
         proposed
     }
 
-    /// The places of an image that are proposed, as all looks judge them, best first.
+    /// The places of an image that are proposed, as all looks judge them, best first; that one is refined.
     fn placed<'s>(&self, proposed: &Proposed<'_, '_>, scenes: &'s [Scene<'s>]) -> Vec<Placed<'s>> {
         let mut placed: Vec<Placed<'_>> = Vec::new();
         for (look, places) in &proposed.places {
             let scene = &scenes[*look];
             for placement in places.iter().map(|proposal| scene.settled(proposal, self.plan).placement) {
-                let Some(visible) = scene.visible(&placement) else { continue };
                 let is_same = |held: &Placed<'_>| {
                     held.scene.marks_as(scene)
                         && held.placement.apart(&placement, &scene.bbox()) < SAME_SETTLED
                 };
                 if !placed.iter().any(is_same) {
-                    let scores = agreed(scenes, scene, &placement);
-                    placed.push(Placed { scene, scores, placement, visible });
+                    placed.extend(Placed::judged(scenes, scene, placement));
                 }
             }
         }
         placed.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
+        if let Some(best) = placed.first_mut() {
+            *best = best.refined(scenes, self.plan);
+        }
         placed
     }
 

@@ -93,6 +93,12 @@ pub const STAGES: [Stage; 8] = [
 ];
 
 impl Plan {
+    /// How often a place is refined at most.
+    pub(super) fn refinements(&self) -> usize {
+        const REFINEMENTS: usize = 3;
+        if self.refined { REFINEMENTS } else { 0 }
+    }
+
     /// The plan without a stage.
     pub fn without(&self, stage: &Stage) -> Self {
         let mut plan = self.clone();

@@ -25,13 +25,11 @@ const LEAST_VISIBLE: f32 = 0.25;
 const REACH: f32 = 1.0;
 /// What it costs in similarity that a patch lies one patch away from where it is expected. Without a cost, places that
 /// differ by less than the reach would count alike, and boxes would fit no better than that.
-const PULL: f32 = 0.1;
+const PULL: f32 = 0.07;
+/// Share of its vote that a token loses whose best match lies one patch away from where it is expected.
+const ASTRAY: f32 = 0.2;
 /// What a token counts that is expected outside the image, where nothing was seen for or against it.
 const UNSEEN: f32 = 0.5;
-/// Rounds of refinement.
-const REFINEMENTS: usize = 3;
-/// A refined place is as large as before within this factor.
-const MOST_GROWTH: f32 = 1.4;
 
 /// A place with its part of the fused score, as one look judges it.
 #[derive(Clone, Copy)]
@@ -39,7 +37,7 @@ pub(super) struct Judged {
     /// In which of the image's views.
     view: usize,
     pub placement: Placement,
-    /// Share of the weight whose best match lies where it is expected.
+    /// Share of the weight whose best match lies where it is expected, by how near.
     vote: f32,
     /// Weighted mean of what the similarity is worth where each token is expected.
     geometry: f32,
@@ -63,7 +61,7 @@ impl Judged {
 /// unless they are all but sure.
 pub(super) fn sized(score: f32, side: f32) -> f32 {
     /// Power of the size. With more, boxes fit better on composed pictures and worse on crowds.
-    const LARGER: f32 = 0.3;
+    const LARGER: f32 = 0.5;
     score * side.powf((1.0 - score).clamp(0.0, 1.0) * LARGER)
 }
 
@@ -72,13 +70,14 @@ pub(super) fn sized(score: f32, side: f32) -> f32 {
 struct Reply {
     patch: usize,
     similarity: f32,
-    /// What its distance from the expected place costs.
-    cost: f32,
+    /// Square of its distance from the expected place, in patches.
+    squared: f32,
 }
 
 impl Reply {
+    /// The similarity less what the distance costs.
     fn net(&self) -> f32 {
-        self.similarity - self.cost
+        self.similarity - PULL * self.squared
     }
 }
 
@@ -192,18 +191,11 @@ impl<'s> Scene<'s> {
     pub fn settled(&self, proposal: &Judged, plan: &Plan) -> Judged {
         let view = proposal.view;
         let mut settled = self.looked_at(view, proposal.placement);
-        let refinements = if plan.refined { REFINEMENTS } else { 0 };
-        for _ in 0..refinements {
-            let Some(placement) = Placement::fit(&self.pairs(&settled)) else { break };
-            let growth = placement.scale() / settled.placement.scale();
-            if !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&growth) {
-                break;
-            }
-            let next = self.looked_at(view, placement);
-            if next.worth() <= settled.worth() {
-                break;
-            }
-            settled = next;
+        for _ in 0..plan.refinements() {
+            let refit = settled.placement.refit(&self.pairs(&settled));
+            let better = refit.map(|placement| self.looked_at(view, placement));
+            let Some(better) = better.filter(|better| better.worth() > settled.worth()) else { break };
+            settled = better;
         }
         settled
     }
@@ -257,13 +249,13 @@ impl<'s> Scene<'s> {
     /// column and row of all that was found.
     fn known(&self, cells: &[(f32, f32)], view: usize, token: usize, at: (f32, f32)) -> Option<Reply> {
         let (col, row) = self.cell(view, at)?;
-        let mut best = Reply { patch: 0, similarity: f32::NEG_INFINITY, cost: 0.0 };
+        let mut best = Reply { patch: 0, similarity: f32::NEG_INFINITY, squared: 0.0 };
         let found = self.found_by(token);
         for (found, cell) in self.found[found.clone()].iter().zip(&cells[found]) {
             let (dc, dr) = (cell.0 - col, cell.1 - row);
             if dc.abs() <= REACH && dr.abs() <= REACH && found.view == view {
                 let (patch, similarity) = (found.patch, found.similarity);
-                let reply = Reply { patch, similarity, cost: PULL * (dc * dc + dr * dr) };
+                let reply = Reply { patch, similarity, squared: dc * dc + dr * dr };
                 if reply.net() > best.net() {
                     best = reply;
                 }
@@ -299,9 +291,9 @@ impl<'s> Scene<'s> {
                 self.vectors.score(query, first_patch + span.start, &mut known[span]);
             }
             for c in cols.clone() {
-                let distance = (c as f32 - col).powi(2) + (r as f32 - row).powi(2);
+                let squared = (c as f32 - col).powi(2) + (r as f32 - row).powi(2);
                 let patch = of_row + c;
-                let reply = Reply { patch, similarity: known[patch], cost: PULL * distance };
+                let reply = Reply { patch, similarity: known[patch], squared };
                 if best.is_none_or(|held| reply.net() > held.net()) {
                     best = Some(reply);
                 }
@@ -310,10 +302,15 @@ impl<'s> Scene<'s> {
         best
     }
 
-    /// What a place is worth to the tokens of this size, in the view that shows it best.
-    fn verdict(&self, placement: &Placement) -> Option<StageScores> {
+    /// A place in the view that shows it best.
+    fn best_judged(&self, placement: &Placement) -> Option<Judged> {
         let judged = (0..self.views.len()).map(|view| self.looked_at(view, *placement));
-        let best = judged.max_by(|one, other| one.worth().total_cmp(&other.worth()))?;
+        judged.max_by(|one, other| one.worth().total_cmp(&other.worth()))
+    }
+
+    /// What a place is worth to the tokens of this size.
+    fn verdict(&self, placement: &Placement) -> Option<StageScores> {
+        let best = self.best_judged(placement)?;
         Some(StageScores { vote: best.vote, maxsim: self.maxsim, geometry: best.geometry })
     }
 
@@ -339,7 +336,7 @@ impl<'s> Scene<'s> {
             let found = &self.found[self.found_by(token)];
             let best = found.first().map_or(f32::NEG_INFINITY, |found| found.similarity);
             if reply.similarity >= best - 1e-6 && reply.similarity > self.look.background[token] {
-                vote += weight;
+                vote += weight * (1.0 - ASTRAY * reply.squared);
             }
         }
         let weights = if weights > 0.0 { weights } else { 1.0 };
@@ -349,13 +346,26 @@ impl<'s> Scene<'s> {
     }
 }
 
+/// The looks that judge what `scene` found.
+fn judges<'s>(scenes: &'s [Scene<'s>], scene: &'s Scene<'s>) -> impl Iterator<Item = &'s Scene<'s>> {
+    scenes.iter().filter(|other| other.is_judge && other.marks_as(scene))
+}
+
+/// Where all looks that judge what `scene` found have their tokens, and where they are matched at a place.
+pub(super) fn agreed_pairs(scenes: &[Scene<'_>], scene: &Scene<'_>, placement: &Placement) -> Vec<Pair> {
+    judges(scenes, scene)
+        .filter_map(|judge| Some(judge.pairs(&judge.best_judged(placement)?)))
+        .flatten()
+        .collect()
+}
+
 /// What a place that `scene` found is worth, as all looks at its box judge it, on average: a size of few tokens finds a place for
 /// anything. Where one of them is all but sure, it is the same picture, and the others only see it in another scale.
 pub(super) fn agreed(scenes: &[Scene<'_>], scene: &Scene<'_>, placement: &Placement) -> StageScores {
     /// How sure one look must be to have its way: its say is its score to this power.
     const SURE: i32 = 8;
-    let judges = scenes.iter().filter(|other| other.is_judge && other.marks_as(scene));
-    let judged: Vec<StageScores> = judges.filter_map(|other| other.verdict(placement)).collect();
+    let judged: Vec<StageScores> =
+        judges(scenes, scene).filter_map(|judge| judge.verdict(placement)).collect();
     let by_worth = |a: &&StageScores, b: &&StageScores| fused(a).total_cmp(&fused(b));
     let Some(surest) = judged.iter().max_by(by_worth) else { return StageScores::default() };
     let share = fused(surest).clamp(0.0, 1.0).powi(SURE);
