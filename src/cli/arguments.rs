@@ -100,7 +100,7 @@ pub(crate) struct GraphArguments {
 #[derive(Args, Clone)]
 #[group(skip)]
 pub(crate) struct GraphShape {
-    /// Who builds graphs: batch, or hnsw_rs (by the crate of that name), which takes ten times as long and has to be compiled in
+    /// Who builds graphs: batch, or hnsw_rs (by the crate of that name), which takes several times as long and has to be compiled in
     /// [default: batch, or as the collection has it]
     #[arg(long, value_name = "NAME", value_parser = parse_builder)]
     pub builder: Option<GraphBuilder>,

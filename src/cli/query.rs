@@ -419,10 +419,10 @@ fn explain(answer: &Answer) {
         "rerank   {} nearest patches of each token; {} images at most propose places for {} object sizes and {} turns, {} are \
          looked at{}{}",
         plan.neighbours,
-        plan.proposed,
+        plan.proposing(),
         plan.scales.len(),
         plan.rotations.len(),
-        plan.candidates.max(plan.top),
+        plan.looked_at(),
         match query.expanded {
             0 => String::new(),
             expanded => format!("; {} looked for as well", output::counted(expanded as u64, "good place")),

@@ -75,23 +75,26 @@ pub(super) fn complete(
         let plan = plan.clone();
         for at in lacking {
             let entry = &manifest.segments[at];
+            let after = status.vectors + entry.patches;
             if entry.patches > HnswParameters::MOST_NODES as u64 {
                 let reason = format!("{} vectors are more than a graph can have", entry.patches);
                 ungraphed.push(Ungraphed { segment: entry.id.clone(), reason });
+                status.vectors = after;
                 continue;
             }
             let before = status.vectors;
-            let mut told = |nodes: usize| {
-                status.vectors = before + nodes as u64;
-                told(status)
-            };
-            match with_graph(draft, &manifest, entry, &plan, &mut told)? {
+            let mut tell = |nodes: usize| told(GraphStatus { vectors: before + nodes as u64, ..status });
+            match with_graph(draft, &manifest, entry, &plan, &mut tell)? {
                 Ok(entry) => manifest.segments[at] = entry,
                 Err(what) if demand == GraphDemand::Required => {
                     return Err(CollectionError::Graph { path: draft.segment_dir(entry), what });
                 }
                 Err(reason) => ungraphed.push(Ungraphed { segment: entry.id.clone(), reason }),
             }
+            // Twins share a node: there may be fewer than vectors.
+            status.vectors = after;
+            // Who wants to stop is asked again over the next graph; after the last there is nothing left to stop.
+            let _ = told(status);
         }
     }
     Ok(Published { manifest, ungraphed })

@@ -38,15 +38,15 @@ pub struct Hit {
     pub duplicates: Vec<String>,
 }
 
-/// The stages' scores of one hit.
+/// The stages' scores of one hit. Where it is ranked below what was looked for as well, they are less in proportion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StageScores {
-    /// Share of the query's weight whose matches voted for this place, 0 to 1.
+    /// Share of the query's weight whose best matches lie where the placement expects them, by how near, 0 to 1.
     pub vote: f32,
     /// Weighted mean over the query's tokens of what the best similarity anywhere in the image is worth: how far it is above
     /// what the token finds everywhere, 0 to 1.
     pub maxsim: f32,
-    /// The same of the similarity where the placement expects them.
+    /// The same of the similarity where the placement expects them, less what the distance from there costs.
     pub geometry: f32,
 }
 

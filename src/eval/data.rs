@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::EvalError;
 use crate::collection::Collection;
 use crate::core::drawn;
-use crate::exchange::VectorFile;
+use crate::exchange::{ExchangeError, VectorFile};
 use crate::index::{RowKind, Rows, Vectors};
 use crate::metric::{METRICS, Metric};
 use crate::query::comparable;
@@ -108,8 +108,12 @@ impl AnnData {
         held_out.sort_unstable();
         let mut equal_left_out = 0;
         let row_bytes = dim * kind.element.size_bytes();
+        let mut is_held = Ok(());
         source.read(&mut |first, rows| {
             let (bytes, scales) = kind.encode(rows, dim);
+            if is_held.is_ok() {
+                is_held = ExchangeError::unless_held(path, first as u64, &kind, &bytes, dim);
+            }
             for (at, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
                 let scale = scales.get(at..=at).unwrap_or_default();
                 if !equal.is_empty() && equal.contains(&bits(bytes, scale)) {
@@ -119,6 +123,7 @@ impl AnnData {
                 }
             }
         })?;
+        is_held?;
         let rows = Vectors { rows: base.rows(), dim, metric }.len();
         if rows == 0 {
             return Err(EvalError::NothingLeft { path: path.to_owned() });

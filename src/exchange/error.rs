@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 
 use crate::core::{Fault, Kind};
+use crate::index::RowKind;
 use crate::storage::StorageError;
 
 /// Why a foreign file cannot be read or written.
@@ -47,6 +48,17 @@ pub enum ExchangeError {
         "{}: row {row} holds an infinite or undefined number; leave the row out, or correct what made it", path.display()
     )]
     NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// Row, from 0.
+        row: u64,
+    },
+    /// A number too large for how vectors are stored.
+    #[error(
+        "{}: row {row} holds a number beyond 65,504, which 16 bits do not hold; store the vectors as f32 (--vectors f32)",
+        path.display()
+    )]
+    NotHeld {
         /// The file.
         path: PathBuf,
         /// Row, from 0.
@@ -188,6 +200,20 @@ impl ExchangeError {
     pub(super) fn unless_finite(path: &Path, first: u64, rows: &[f32], dim: usize) -> Result<(), Self> {
         match rows.iter().position(|number| !number.is_finite()) {
             Some(at) => Err(Self::NotFinite { path: path.to_owned(), row: first + (at / dim) as u64 }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses rows that were encoded as `kind` and have a number that it does not hold; `first` is the index of the first row.
+    pub(crate) fn unless_held(
+        path: &Path,
+        first: u64,
+        kind: &RowKind,
+        encoded: &[u8],
+        dim: usize,
+    ) -> Result<(), Self> {
+        match kind.overflow(encoded) {
+            Some(at) => Err(Self::NotHeld { path: path.to_owned(), row: first + (at / dim) as u64 }),
             None => Ok(()),
         }
     }

@@ -59,6 +59,15 @@ impl RowKind {
             _ => (bytemuck::cast_slice(rows).to_vec(), Vec::new()),
         }
     }
+
+    /// The first of the `encoded` numbers that this kind does not hold: halves end at 65,504, and what is more became infinite.
+    pub fn overflow(&self, encoded: &[u8]) -> Option<usize> {
+        let is_infinite = |half: &[u8]| f16::from_le_bytes([half[0], half[1]]).is_infinite();
+        match self.element {
+            Element::F16 => encoded.chunks_exact(2).position(is_infinite),
+            _ => None,
+        }
+    }
 }
 
 /// How vectors are stored, and what they mean.

@@ -51,7 +51,9 @@ impl TopK {
     /// Takes one more into account.
     pub fn push(&mut self, neighbour: Neighbour) {
         let full = self.best.len() >= self.k;
-        if self.k == 0 || full && !self.best.last().is_some_and(|last| neighbour.precedes(last)) {
+        // What is no number comes from numbers too large to be compared, and is near nothing.
+        let is_none = self.k == 0 || neighbour.similarity.is_nan();
+        if is_none || full && !self.best.last().is_some_and(|last| neighbour.precedes(last)) {
             return;
         }
         let at = self.best.partition_point(|held| held.precedes(&neighbour));

@@ -50,6 +50,14 @@ pub enum ChoiceError {
         /// The most.
         most: i64,
     },
+    /// A number that is no share.
+    #[error("{name} is {found}; give a number above 0 and at most 1")]
+    NoShare {
+        /// Name of the option.
+        name: &'static str,
+        /// What was said.
+        found: String,
+    },
     /// Two options that exclude each other.
     #[error("{0} and {1} exclude each other; leave one out")]
     Contradiction(&'static str, &'static str),
@@ -138,7 +146,6 @@ impl PlanChoice {
             tokens: said(self.tokens, plan.tokens),
             neighbours,
             candidates: said(self.candidates, plan.candidates),
-            proposed: plan.proposed.max(said(self.candidates, 0)),
             expansions: said(self.expand, plan.expansions),
             min_probability: self.min_probability,
             mirrored: self.mirrored,
@@ -208,8 +215,7 @@ impl NearestChoice {
         within("top", self.top, &TOP)?;
         within("ef", self.ef, &EF)?;
         if let Some(recall) = self.recall.filter(|recall| !(*recall > 0.0 && *recall <= 1.0)) {
-            let found = recall.to_string();
-            return Err(ChoiceError::OutOfRange { name: "recall", found, least: 0, most: 1 });
+            return Err(ChoiceError::NoShare { name: "recall", found: recall.to_string() });
         }
         let said = [
             ("exact", self.exact),
@@ -255,7 +261,7 @@ mod tests {
         assert_eq!(PlanChoice::default().plan().unwrap(), Plan::default());
         let choice: PlanChoice = serde_json::from_str(r#"{"where": "a = 1", "candidates": 900}"#).unwrap();
         let plan = choice.plan().unwrap();
-        assert_eq!((plan.filter.as_deref(), plan.candidates, plan.proposed), (Some("a = 1"), 900, 900));
+        assert_eq!((plan.filter.as_deref(), plan.candidates, plan.proposing()), (Some("a = 1"), 900, 900));
         let ef = |text| serde_json::from_str::<PlanChoice>(text).unwrap().plan().unwrap().ef;
         assert_eq!(ef(r#"{"neighbours": 100}"#), Plan::default().ef);
         assert_eq!(ef(r#"{"neighbours": 1000}"#), 334);

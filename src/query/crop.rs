@@ -61,12 +61,12 @@ pub struct QueryTokens {
     pub boxes: Vec<Bbox>,
     /// Numbers in a vector.
     pub dim: usize,
-    /// The view that they come from.
+    /// The view of the query image that they come from, or that of the look for which they were found.
     pub view: QueryView,
 }
 
 /// The views for `bbox` in an image of `width`×`height` pixels, when a whole image of the gallery has `long_side_patches` patches
-/// along its long side: one for each of `sizes`, the patches along the long side of the box, as far as zooming out to
+/// along its long side: one for each of `sizes`, the patches along the side of a square as large as the box, as far as zooming out to
 /// `least_zoom` and in is of use; last the whole image as large as one of the gallery, in which a copy is found exactly. Sizes that
 /// come to nearly the same are one view.
 pub fn choose_views(
@@ -92,7 +92,7 @@ pub fn choose_views(
 }
 
 /// The part of an image around `bbox` that is `zoom` times as small as the whole, and not smaller than the box. It keeps the
-/// image's aspect and is moved, not cut, where it would stick out.
+/// image's aspect unless the box is longer, and is moved, not cut, where it would stick out.
 fn window(bbox: &Bbox, whole: &Bbox, zoom: f32) -> Bbox {
     let share = zoom.max(1.0);
     let (w, h) = ((whole.w / share).max(bbox.w), (whole.h / share).max(bbox.h));

@@ -33,6 +33,15 @@ pub enum QueryError {
         /// Numbers in a stored vector.
         dim: usize,
     },
+    /// A crop for a collection whose similarities have no scale: what one is worth is only known of cosines.
+    #[error(
+        "crops are compared by cosine, the collection by '{metric}'; index the images with --metric cosine, or ask for the nearest \
+         of vectors (query --vectors)"
+    )]
+    NotCosine {
+        /// How the collection compares.
+        metric: &'static str,
+    },
     /// A box that is not in the image.
     #[error(
         "box {bbox} lies outside the image of {width}x{height} px; give x,y,w,h in pixels of the upright image"
@@ -69,7 +78,7 @@ pub enum QueryError {
 impl Fault for QueryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Dimensions { .. } | Self::Rows { .. } => Kind::Incompatible,
+            Self::Dimensions { .. } | Self::Rows { .. } | Self::NotCosine { .. } => Kind::Incompatible,
             Self::OutsideImage { .. } => Kind::Invalid,
             Self::GivenUp => Kind::Busy,
             Self::NoSuchImage { .. } => Kind::NotFound,

@@ -32,7 +32,10 @@ pub fn execute(
     patience: &Patience,
 ) -> Result<Answer, QueryError> {
     let Subject { looks, unlike, .. } = subject;
-    let expected = collection.manifest().dim as usize;
+    let (expected, metric) = (collection.manifest().dim as usize, collection.metric());
+    if !metric.normalise {
+        return Err(QueryError::NotCosine { metric: metric.name });
+    }
     if let Some(foreign) = looks.iter().find(|tokens| tokens.dim != expected) {
         return Err(QueryError::Dimensions { expected, found: foreign.dim });
     }
@@ -63,10 +66,9 @@ pub fn execute(
         timing_ms.search += milliseconds(start);
     }
     let start = Instant::now();
-    let looked_at = plan.candidates.max(plan.top);
     let found: Vec<Vec<Found<'_>>> = match plan.placed {
         true => {
-            let proposed = places.proposed(&candidates, plan.proposed, looked_at);
+            let proposed = places.proposed(&candidates, plan.proposing(), plan.looked_at());
             let found = proposed.par_iter().map(|proposed| {
                 if patience.is_late() {
                     is_cut.store(true, Ordering::Relaxed);
@@ -78,7 +80,7 @@ pub fn execute(
             draw_below_seen(&mut found, &proposed, &candidates.looks);
             found
         }
-        false => candidates.best(looked_at).into_iter().map(whole).collect(),
+        false => candidates.best(plan.looked_at()).into_iter().map(whole).collect(),
     };
     patience.go_on()?;
     let best = |places: &Vec<Found<'_>>| Some(places.first()?.hit.score);
@@ -86,9 +88,7 @@ pub fn execute(
     let mut found: Vec<Found<'_>> = found.into_iter().flatten().collect();
     found.iter_mut().for_each(|found| found.hit.probability = null.probability(found.hit.score));
     found.retain(|found| found.hit.probability >= plan.min_probability);
-    if collection.metric().normalise {
-        found.iter_mut().for_each(Found::cut_to_one);
-    }
+    found.iter_mut().for_each(Found::cut_to_one);
     found.sort_by(|a, b| {
         b.hit.score.total_cmp(&a.hit.score).then_with(|| a.evidence.path.cmp(&b.evidence.path))
     });

@@ -72,8 +72,7 @@ impl<'a> Found<'a> {
         let hit = &mut self.hit;
         let scores = [&mut hit.score, &mut hit.scores.vote, &mut hit.scores.maxsim, &mut hit.scores.geometry];
         let matches = hit.matches.iter_mut().map(|found| &mut found.similarity);
-        let patches = self.evidence.similarity.iter_mut();
-        scores.into_iter().chain(matches).chain(patches).for_each(|value| *value = value.min(1.0));
+        scores.into_iter().chain(matches).for_each(|value| *value = value.min(1.0));
     }
 }
 

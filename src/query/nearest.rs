@@ -178,6 +178,8 @@ impl<'a> VectorSearch<'a> {
     }
 
     fn named(&self, found: Vec<Vec<FoundRow<'_>>>) -> Vec<Vec<Nearest>> {
+        // Rounding takes the cosine of equal vectors past 1.
+        let most = if self.0.collection.metric().normalise { 1.0 } else { f32::INFINITY };
         let named = |found: FoundRow<'_>| {
             let shown = &self.0.images[found.stretch.image].shown[0];
             Nearest {
@@ -186,7 +188,7 @@ impl<'a> VectorSearch<'a> {
                 metadata: Map::new(),
                 bbox: found.stretch.grid.patch_box(found.patch),
                 row: self.0.row(&found),
-                similarity: found.similarity,
+                similarity: found.similarity.min(most),
             }
         };
         found.into_iter().map(|found| found.into_iter().map(named).collect()).collect()

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::candidates::{Candidate, Candidates, Look};
 use super::expansion::{LEAST_SCORE, LEAST_SHARE, MOST_SCORE, drawn_below, seen_at};
 use super::found::{Found, Scored, under_all_names};
-use super::placement::{FUSION, Placement, fused};
-use super::scene::{Judged, Scene, agreed, agreed_pairs, sized};
+use super::placement::{Placement, fused};
+use super::scene::{Judged, LARGER, Scene, Verdict, agreed, agreed_pairs, sized, verdicts};
 use super::suppress::{keep_best, same_place};
 use super::{Plan, QueryTokens};
 use crate::core::{Bbox, StageScores};
@@ -18,6 +18,9 @@ const LOOKS_PLACED: usize = 2;
 const SAME_SETTLED: f32 = 0.05;
 /// A further box in the same image must score at least this share of the image's best.
 const FURTHER_BOX_SHARE: f32 = 0.8;
+/// Power of the size by which a place that is refined is compared with what it was ([`sized`]): less than between places, for
+/// what grows a little more each time takes in what is around.
+const GROWN: f32 = 0.3;
 /// Images that are proposed before anything else is looked for.
 const FIRST_PROPOSED: usize = 128;
 /// Of them, those that are looked at for each place that will be looked for.
@@ -38,10 +41,11 @@ pub(super) struct Proposed<'s, 'a> {
 }
 
 /// Where one look finds the object.
-#[derive(Clone, Copy)]
 struct Placed<'s> {
     scene: &'s Scene<'s>,
     placement: Placement,
+    /// What all looks make of it, each and together.
+    verdicts: Vec<Verdict<'s>>,
     scores: StageScores,
     /// Its box, as far as it is inside the image.
     visible: Bbox,
@@ -49,29 +53,27 @@ struct Placed<'s> {
 
 impl<'s> Placed<'s> {
     /// What `scene` found, as all looks judge it. None where too little is inside the image.
-    fn judged(scenes: &[Scene<'_>], scene: &'s Scene<'s>, placement: Placement) -> Option<Self> {
+    fn judged(scenes: &'s [Scene<'s>], scene: &'s Scene<'s>, placement: Placement) -> Option<Self> {
         let visible = scene.visible(&placement)?;
-        Some(Self { scene, scores: agreed(scenes, scene, &placement), placement, visible })
+        let verdicts = verdicts(scenes, scene, &placement);
+        Some(Self { scene, scores: agreed(&verdicts), verdicts, placement, visible })
     }
 
     /// Refined by what all looks match there, while they agree that it is worth more.
-    fn refined(mut self, scenes: &[Scene<'_>], plan: &Plan) -> Self {
-        for _ in 0..plan.refinements() {
-            let refit = self.placement.refit(&agreed_pairs(scenes, self.scene, &self.placement));
-            let better = refit.and_then(|placement| Self::judged(scenes, self.scene, placement));
-            let Some(better) = better.filter(|better| better.worth() > self.worth()) else { break };
-            self = better;
-        }
-        self
+    fn refined(self, scenes: &'s [Scene<'s>], plan: &Plan) -> Self {
+        let refit = |placed: &Self| {
+            Self::judged(scenes, placed.scene, placed.placement.refit(&agreed_pairs(&placed.verdicts))?)
+        };
+        plan.refined(self, refit, |placed| placed.worth(GROWN))
     }
 
     fn score(&self) -> f32 {
         fused(&self.scores)
     }
 
-    /// By which places of an image are compared.
-    fn worth(&self) -> f32 {
-        sized(self.score(), self.placement.scale())
+    /// By which places of an image are compared. A size in patches of the whole image, for that is what all looks have in common.
+    fn worth(&self, power: f32) -> f32 {
+        sized(self.score(), self.scene.side(0, &self.placement), power)
     }
 }
 
@@ -89,7 +91,7 @@ impl Places<'_> {
             let places: Vec<(usize, Vec<Judged>)> =
                 looks.map(|look| (look, scene(look).proposals(self.plan))).collect();
             let score = |(look, places): &(usize, Vec<Judged>)| {
-                Some(places.first()?.score() + FUSION.maxsim * candidate.maxsim[*look])
+                Some(fused(&places.first()?.scores(candidate.maxsim[*look])))
             };
             let score = places.iter().filter_map(score).fold(0.0, f32::max);
             Proposed { candidate, places, score }
@@ -117,11 +119,10 @@ impl Places<'_> {
                 }
             }
         }
-        placed.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
-        if let Some(best) = placed.first_mut() {
-            *best = best.refined(scenes, self.plan);
-        }
-        placed
+        placed.sort_by(|a, b| b.worth(LARGER).total_cmp(&a.worth(LARGER)));
+        let mut placed = placed.into_iter();
+        let best = placed.next().map(|best| best.refined(scenes, self.plan));
+        best.into_iter().chain(placed).collect()
     }
 
     /// What is found with confidence among the images that most was found in, as further looks; with the images that they are
@@ -156,10 +157,17 @@ impl Places<'_> {
             return Vec::new();
         };
         let place = |placed: &Placed<'_>| {
-            let matches = placed.scene.matches(&placed.placement, self.plan.matches);
+            // What is shown of a place is of the query, not of what was found for it.
+            let is_of_query = |&look: &usize| scenes[look].is_own() && scenes[look].marks_as(placed.scene);
+            let by_maxsim = |a: &usize, b: &usize| scenes[*a].maxsim().total_cmp(&scenes[*b].maxsim());
+            let look = (0..scenes.len()).filter(is_of_query).max_by(by_maxsim).unwrap_or(0);
+            let matches = scenes[look].matches(&placed.placement, self.plan.matches);
             let scored =
                 Scored { bbox: placed.visible, score: placed.score(), scores: placed.scores, matches };
-            Found::of(candidate, view.grid, scored, proposed.places[0].0)
+            let mut found = Found::of(candidate, view.grid, scored, look);
+            // The place that is worth most is the image's first, and no further one scores more.
+            found.draw_to(placed.score().min(best));
+            found
         };
         let places: Vec<Found<'a>> = placed
             .iter()

@@ -23,9 +23,9 @@ pub struct Plan {
     /// Nodes of a graph that a search keeps in view. Where it is fewer than neighbours, the farther of these are what was seen on the
     /// way: enough for the background, and for votes that many others join. (A walk past what is out of scope finds all of them.)
     pub ef: usize,
-    /// Images whose matches propose places, those first in which the tokens found most.
+    /// Images whose matches propose places, those first in which the tokens found most; as many as are looked at, at least.
     pub proposed: usize,
-    /// Images whose proposed places are looked at, best first.
+    /// Images whose proposed places are looked at, best first; as many as hits are asked for, at least.
     pub candidates: usize,
     /// Places that are looked for in turn when they were found with confidence, at most.
     pub expansions: usize,
@@ -93,10 +93,29 @@ pub const STAGES: [Stage; 8] = [
 ];
 
 impl Plan {
-    /// How often a place is refined at most.
-    pub(super) fn refinements(&self) -> usize {
+    /// Images that are looked at for places: as many as hits are asked for, at least.
+    pub fn looked_at(&self) -> usize {
+        self.candidates.max(self.top)
+    }
+
+    /// Images whose matches propose places: as many as are looked at, at least.
+    pub fn proposing(&self) -> usize {
+        self.proposed.max(self.looked_at())
+    }
+
+    /// `place`, refitted as often as that makes it worth more, within reason.
+    pub(super) fn refined<T>(
+        &self,
+        mut place: T,
+        refit: impl Fn(&T) -> Option<T>,
+        worth: impl Fn(&T) -> f32,
+    ) -> T {
         const REFINEMENTS: usize = 3;
-        if self.refined { REFINEMENTS } else { 0 }
+        for _ in 0..if self.refined { REFINEMENTS } else { 0 } {
+            let Some(better) = refit(&place).filter(|better| worth(better) > worth(&place)) else { break };
+            place = better;
+        }
+        place
     }
 
     /// The plan without a stage.

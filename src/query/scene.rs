@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::candidates::{Candidate, FoundPatch, Look};
-use super::placement::{FUSION, Pair, Placement, fused};
+use super::placement::{Pair, Placement, fused};
 use super::suppress::keep_best;
 use super::votes::{Peak, Votes};
 use super::{Plan, QueryTokens};
@@ -28,6 +28,9 @@ const REACH: f32 = 1.0;
 const PULL: f32 = 0.07;
 /// Share of its vote that a token loses whose best match lies one patch away from where it is expected.
 const ASTRAY: f32 = 0.2;
+/// Power of the size by which places are compared ([`sized`]). With less (.3) and with more (.7) fewer boxes fit on composed
+/// pictures.
+pub(super) const LARGER: f32 = 0.5;
 /// What a token counts that is expected outside the image, where nothing was seen for or against it.
 const UNSEEN: f32 = 0.5;
 
@@ -46,23 +49,25 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// What is said for the place, beside what is the same for all places of an image.
-    pub fn score(&self) -> f32 {
-        FUSION.vote * self.vote + FUSION.geometry * self.geometry
+    /// What is said for the place, where the look's tokens find so much anywhere in the image.
+    pub fn scores(&self, maxsim: f32) -> StageScores {
+        StageScores { vote: self.vote, maxsim, geometry: self.geometry }
     }
 
     fn worth(&self) -> f32 {
-        sized(self.score(), self.side)
+        // What is found anywhere is the same for all places of an image.
+        sized(fused(&self.scores(0.0)), self.side, LARGER)
     }
 }
 
-/// By which places of an image are compared, of which the object would be as large as `side` says. Where it is few patches large,
+/// By which places of an image are compared, of which the object would be `side` patches large. Where it is few patches large,
 /// each of them is within reach of many tokens, and some answer by chance: of places that score alike the larger one says more,
-/// unless they are all but sure.
-pub(super) fn sized(score: f32, side: f32) -> f32 {
-    /// Power of the size. With less (.3) and with more (.7) fewer boxes fit on composed pictures.
-    const LARGER: f32 = 0.5;
-    score * side.powf((1.0 - score).clamp(0.0, 1.0) * LARGER)
+/// unless they are all but sure. `power` is how much more.
+pub(super) fn sized(score: f32, side: f32, power: f32) -> f32 {
+    /// The size that neither gains nor loses, in patches. What scores more is worth more up to e² = 7.4 times that: the long side
+    /// of an image.
+    const EVEN: f32 = 5.0;
+    score * (side / EVEN).powf((1.0 - score).clamp(0.0, 1.0) * power)
 }
 
 /// The patch that answers a token where a placement expects it.
@@ -137,6 +142,22 @@ impl<'s> Scene<'s> {
         self.tokens().marked.bbox
     }
 
+    /// Whether the look is the query's own, and not at what was found for it.
+    pub fn is_own(&self) -> bool {
+        self.look.seen_in.is_none()
+    }
+
+    /// What the look's tokens find anywhere in the image.
+    pub fn maxsim(&self) -> f32 {
+        self.maxsim
+    }
+
+    /// The side of a square as large as the object would be, in patches of a view.
+    pub fn side(&self, view: usize, placement: &Placement) -> f32 {
+        let (w, h) = self.views[view].grid.patch_size();
+        placement.scale() * (self.bbox().area() / (w * h)).sqrt()
+    }
+
     /// Whether both look for the same marked thing.
     pub fn marks_as(&self, other: &Self) -> bool {
         self.tokens().marked == other.tokens().marked
@@ -190,14 +211,9 @@ impl<'s> Scene<'s> {
     /// grids do not carry more.
     pub fn settled(&self, proposal: &Judged, plan: &Plan) -> Judged {
         let view = proposal.view;
-        let mut settled = self.looked_at(view, proposal.placement);
-        for _ in 0..plan.refinements() {
-            let refit = settled.placement.refit(&self.pairs(&settled));
-            let better = refit.map(|placement| self.looked_at(view, placement));
-            let Some(better) = better.filter(|better| better.worth() > settled.worth()) else { break };
-            settled = better;
-        }
-        settled
+        let refit =
+            |settled: &Judged| Some(self.looked_at(view, settled.placement.refit(&self.pairs(settled))?));
+        plan.refined(self.looked_at(view, proposal.placement), refit, Judged::worth)
     }
 
     /// The tokens and the patches that answer them where they are expected.
@@ -308,12 +324,6 @@ impl<'s> Scene<'s> {
         judged.max_by(|one, other| one.worth().total_cmp(&other.worth()))
     }
 
-    /// What a place is worth to the tokens of this size.
-    fn verdict(&self, placement: &Placement) -> Option<StageScores> {
-        let best = self.best_judged(placement)?;
-        Some(StageScores { vote: best.vote, maxsim: self.maxsim, geometry: best.geometry })
-    }
-
     /// A place as all patches judge it.
     fn looked_at(&self, view: usize, placement: Placement) -> Judged {
         self.judged(view, placement, |token, at| self.expected(view, token, at))
@@ -340,37 +350,49 @@ impl<'s> Scene<'s> {
             }
         }
         let weights = if weights > 0.0 { weights } else { 1.0 };
-        let (w, h) = self.views[view].grid.patch_size();
-        let side = placement.scale() * (self.bbox().area() / (w * h)).sqrt();
+        let side = self.side(view, &placement);
         Judged { view, placement, vote: vote / weights, geometry: geometry / weights, side }
     }
 }
 
-/// The looks that judge what `scene` found.
-fn judges<'s>(scenes: &'s [Scene<'s>], scene: &'s Scene<'s>) -> impl Iterator<Item = &'s Scene<'s>> {
-    scenes.iter().filter(|other| other.is_judge && other.marks_as(scene))
+/// A place as one look judges it, in the view that shows it best.
+pub(super) struct Verdict<'s> {
+    judge: &'s Scene<'s>,
+    judged: Judged,
 }
 
-/// Where all looks that judge what `scene` found have their tokens, and where they are matched at a place.
-pub(super) fn agreed_pairs(scenes: &[Scene<'_>], scene: &Scene<'_>, placement: &Placement) -> Vec<Pair> {
-    judges(scenes, scene)
-        .filter_map(|judge| Some(judge.pairs(&judge.best_judged(placement)?)))
-        .flatten()
-        .collect()
+impl Verdict<'_> {
+    fn scores(&self) -> StageScores {
+        self.judged.scores(self.judge.maxsim)
+    }
 }
 
-/// What a place that `scene` found is worth, as all looks at its box judge it, on average: a size of few tokens finds a place for
-/// anything. Where one of them is all but sure, it is the same picture, and the others only see it in another scale.
-pub(super) fn agreed(scenes: &[Scene<'_>], scene: &Scene<'_>, placement: &Placement) -> StageScores {
+/// What all looks that say something about the image make of a place that `scene` found.
+pub(super) fn verdicts<'s>(
+    scenes: &'s [Scene<'s>],
+    scene: &Scene<'_>,
+    placement: &Placement,
+) -> Vec<Verdict<'s>> {
+    let judges = scenes.iter().filter(|judge| judge.is_judge && judge.marks_as(scene));
+    judges.filter_map(|judge| Some(Verdict { judge, judged: judge.best_judged(placement)? })).collect()
+}
+
+/// Where all looks have their tokens, and where they are matched at the place.
+pub(super) fn agreed_pairs(verdicts: &[Verdict<'_>]) -> Vec<Pair> {
+    verdicts.iter().flat_map(|Verdict { judge, judged }| judge.pairs(judged)).collect()
+}
+
+/// What a place is worth to all looks, on average: a size of few tokens finds a place for anything. Where one of them is all but
+/// sure, it is the same picture, and the others only see it in another scale.
+pub(super) fn agreed(verdicts: &[Verdict<'_>]) -> StageScores {
     /// How sure one look must be to have its way: its say is its score to this power.
     const SURE: i32 = 8;
-    let judged: Vec<StageScores> =
-        judges(scenes, scene).filter_map(|judge| judge.verdict(placement)).collect();
-    let by_worth = |a: &&StageScores, b: &&StageScores| fused(a).total_cmp(&fused(b));
-    let Some(surest) = judged.iter().max_by(by_worth) else { return StageScores::default() };
+    let said: Vec<StageScores> = verdicts.iter().map(Verdict::scores).collect();
+    let by_score = |a: &&StageScores, b: &&StageScores| fused(a).total_cmp(&fused(b));
+    let Some(surest) = said.iter().max_by(by_score) else { return StageScores::default() };
     let share = fused(surest).clamp(0.0, 1.0).powi(SURE);
     let blend = |of: fn(&StageScores) -> f32| {
-        let mean = judged.iter().map(of).sum::<f32>() / judged.len() as f32;
+        let mean = said.iter().map(of).sum::<f32>() / said.len() as f32;
         mean + share * (of(surest) - mean)
     };
     StageScores {
@@ -388,5 +410,25 @@ pub(super) fn similarity_map(segment: &Segment, image: &ImageView<'_>, tokens: &
     for scores in scores.rows() {
         strongest.iter_mut().zip(scores).for_each(|(strongest, score)| *strongest = strongest.max(*score));
     }
+    // Rounding takes that of equal vectors past 1.
+    strongest.iter_mut().for_each(|strongest| *strongest = strongest.min(1.0));
     strongest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_scores_more_is_worth_more_and_of_equals_the_larger_unless_it_is_sure() {
+        let scores: Vec<f32> = (1..=100).map(|percent| percent as f32 / 100.0).collect();
+        for side in [1.0, 2.5, 5.0, 11.0, 37.0] {
+            assert!(
+                scores.iter().map(|&score| sized(score, side, LARGER)).is_sorted_by(|a, b| a < b),
+                "{side}"
+            );
+        }
+        assert!(sized(0.2, 8.0, LARGER) > sized(0.22, 4.0, LARGER));
+        assert_eq!(sized(1.0, 8.0, LARGER), sized(1.0, 4.0, LARGER));
+    }
 }

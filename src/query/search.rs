@@ -106,7 +106,7 @@ pub(super) struct FoundRow<'s> {
 fn effort(proof: &GraphProof, thoroughness: Thoroughness) -> (usize, Option<f64>) {
     let points = || proof.recall.iter().map(|point| (point.ef as usize, point.recall_at_10));
     match thoroughness {
-        Thoroughness::Ef(ef) => (ef, points().take_while(|point| point.0 <= ef).last().map(|point| point.1)),
+        Thoroughness::Ef(ef) => (ef, points().find(|point| point.0 == ef).map(|point| point.1)),
         Thoroughness::Recall(target) => {
             let found = points().find(|point| point.1 >= target).or_else(|| points().next_back());
             found.map_or((DEFAULT_EF, None), |(ef, recall)| (ef, Some(recall)))

@@ -1,6 +1,6 @@
 //! Queries over a collection of made-up patches: what is in scope, copies under their own names, groups.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use patchdex_format::{
@@ -107,6 +107,10 @@ fn segment(folder: &std::path::Path, id: &str, images: &[Shown<'_>]) -> SegmentE
 
 /// A collection that lives as long as the maps of its files.
 fn collection(segments: &[&[Shown<'_>]]) -> Collection {
+    collection_by("cosine", segments)
+}
+
+fn collection_by(metric: &str, segments: &[&[Shown<'_>]]) -> Collection {
     let folder = tempfile::tempdir().unwrap();
     let listed = |(at, images): (usize, &&[Shown<'_>])| segment(folder.path(), &format!("{at:06}"), images);
     let manifest = Manifest {
@@ -114,7 +118,7 @@ fn collection(segments: &[&[Shown<'_>]]) -> Collection {
         created_by: "test".to_owned(),
         commit: 1,
         root: String::new(),
-        metric: "cosine".to_owned(),
+        metric: metric.to_owned(),
         model: ModelBinding {
             name: "made-up".to_owned(),
             digest: String::new(),
@@ -334,10 +338,35 @@ fn what_nobody_waits_for_has_no_answer() {
 }
 
 #[test]
+fn a_crop_asks_for_cosines() {
+    for metric in ["dot", "l2"] {
+        let collection = collection_by(metric, &[&FIRST, &SECOND]);
+        let (scope, patience) = (Scope::all(&collection), Patience::default());
+        let answer = execute(&collection, &scope, &subject(1.0), &Plan::default(), &patience);
+        let error = answer.unwrap_err().to_string();
+        assert!(error.contains(metric) && error.contains("--metric cosine"), "{error}");
+    }
+}
+
+#[test]
+fn as_many_images_are_looked_at_as_are_asked_for() {
+    let plan = Plan { neighbours: 100_000, expansions: 0, ..Plan::default() };
+    let names: Vec<String> = (0..plan.proposed + 20).map(|at| format!("{at:04}")).collect();
+    let images: Vec<Shown<'_>> = names.iter().zip(1u16..).map(|(name, at)| (&name[..], at.into())).collect();
+    let collection = collection(&[&images]);
+    let found = |top| ask(&collection, &Scope::all(&collection), 1.0, &Plan { top, ..plan.clone() }).hits;
+    let named = |hits: Vec<Hit>| hits.into_iter().map(|hit| hit.image).collect::<HashSet<String>>().len();
+    assert_eq!(named(found(10_000)), images.len());
+}
+
+#[test]
 fn no_cosine_is_reported_above_one() {
     let collection = collection(&[&FIRST, &SECOND]);
     for shows in 1..6 {
-        let answer = ask(&collection, &Scope::all(&collection), shows as f32, &Plan::default());
+        let plan = Plan { heat_maps: true, ..Plan::default() };
+        let answer = ask(&collection, &Scope::all(&collection), shows as f32, &plan);
+        let heat = answer.evidence.iter().flat_map(|evidence| &evidence.similarity);
+        assert!(heat.clone().count() > 0 && heat.clone().all(|value| *value <= 1.0));
         for hit in &answer.hits {
             let scores = [hit.score, hit.scores.vote, hit.scores.maxsim, hit.scores.geometry];
             let matches = hit.matches.iter().map(|found| found.similarity);

@@ -8,6 +8,7 @@ use patchdex_format::{ContainerWriter, Element, SegmentEntry, ViewRow};
 
 use super::TransferError;
 use crate::collection::{CREATED_BY, CollectionError};
+use crate::exchange::ExchangeError;
 use crate::segment::{FileRole, Listed, RowEncoding, SegmentTables, file_entry};
 use crate::storage::{NewFile, StorageError};
 
@@ -57,12 +58,14 @@ impl<'a> Growth<'a> {
         })
     }
 
-    /// Appends rows of the image.
-    pub fn push(&mut self, vectors: &[f32]) -> Result<(), TransferError> {
+    /// Appends rows of the image, which are those of `file` from number `first` on.
+    pub fn push(&mut self, file: &Path, first: u64, vectors: &[f32]) -> Result<(), TransferError> {
         let (bytes, scales) = self.encoding.encode(vectors);
+        let dim = self.encoding.preparation.output_dim();
+        ExchangeError::unless_held(file, first, &self.encoding.rows, &bytes, dim)?;
         self.waiting.0.extend(bytes);
         self.waiting.1.extend(scales);
-        self.rows += (vectors.len() / self.encoding.preparation.output_dim()) as u64;
+        self.rows += (vectors.len() / dim) as u64;
         match self.waiting.0.len() > WAITING_BYTES {
             true => self.write_waiting(),
             false => Ok(()),

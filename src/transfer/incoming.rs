@@ -26,7 +26,7 @@ pub(super) fn grow_from_vectors(
         let rows = &mut block[..(file.rows() - first).min(BLOCK_TOKENS) * file.dim()];
         file.read(first, rows)?;
         image.add(rows, file.dim());
-        growth.push(rows)?;
+        growth.push(file.path(), first as u64, rows)?;
     }
     growth.end_image(image.listed(&[], modified_ns))
 }
@@ -116,7 +116,7 @@ impl<'a> Images<'a> {
         }
         let vectors = &block.vectors[range.start * self.dim..range.end * self.dim];
         image.add(vectors, self.dim);
-        growth.push(vectors)
+        growth.push(self.path, block.first + range.start as u64, vectors)
     }
 
     /// Ends the image before, and begins the one that row `at` of the block names, unless both are the same.

@@ -53,6 +53,19 @@ fn rows_of_a_vector_file_come_out_as_they_went_in() {
 }
 
 #[test]
+fn numbers_that_16_bits_do_not_hold_are_refused_with_their_row_and_another_kind_takes_them() {
+    let work = Workspace::new();
+    let mut numbers = rows(50, 16, 3);
+    numbers[33 * 16 + 5] = 70_000.0;
+    write_rows(&work.at("base.npy"), &numbers, 16);
+    let import = ["import", "base.npy", "--out", "c", "--metric", "l2", "--vectors"];
+    work.run([&import[..], &["f16"]].concat()).refused(2, &["base.npy", "row 33", "--vectors f32"]);
+    work.run(["bench", "ann", "--data", "base.npy", "--metric", "l2", "--vectors", "f16"])
+        .refused(2, &["base.npy", "row 33", "--vectors f32"]);
+    work.run([&import[..], &["f32"]].concat()).done();
+}
+
+#[test]
 fn other_kinds_and_metrics_store_what_their_names_say() {
     let work = Workspace::new();
     let mut numbers = rows(50, 16, 3);

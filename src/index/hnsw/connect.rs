@@ -7,22 +7,23 @@ use super::layers::Layers;
 use super::points::Points;
 use super::search::{NO_LINK, Walker};
 
-/// Gives every node that cannot be reached a place in the list of a near one that can: of those that a walk finds, nearest
-/// first, the first with a free place. Gives their number.
+/// Gives every node that cannot be reached a place in the list of a near one that can: of an adopted one of the same code that
+/// has a free place, else of those that a walk finds, nearest first, the first that has one; where all lists are full, the nearest
+/// gives up a link to the new node. Gives their number.
 pub(super) fn connect(points: &Points<'_>, layers: &mut Layers, ef: usize) -> usize {
     let degree = layers.degree;
     let Some(bottom) = layers.links.first_mut() else { return 0 };
     let mut reached = vec![false; points.len()];
     reach(bottom, degree, &mut reached, 0);
     let (mut walker, mut query) = (Walker::default(), Vec::new());
-    let mut twins = Twins::default();
-    let mut adopted = 0;
+    let mut adopted = Adopted::default();
+    let mut count = 0;
     for node in 0..points.len() as u32 {
         if reached[node as usize] {
             continue;
         }
         let code = points.code(node);
-        let parent = twins.with_room(code, bottom, degree).unwrap_or_else(|| {
+        let parent = adopted.with_room(code, bottom, degree).unwrap_or_else(|| {
             points.query(node, &mut query);
             let layer = points.layer(bottom, degree);
             // A walk from the first node sees none but those that are reached.
@@ -33,30 +34,30 @@ pub(super) fn connect(points: &Points<'_>, layers: &mut Layers, ef: usize) -> us
         });
         adopt(bottom, degree, parent, node);
         reach(bottom, degree, &mut reached, node);
-        twins.insert(code, node);
-        adopted += 1;
+        adopted.insert(code, node);
+        count += 1;
     }
-    adopted
+    count
 }
 
 /// Nodes that were adopted, by their codes: of many equal ones each takes in others, breadth first, so that they make a
 /// shallow tree and no chain.
 #[derive(Default)]
-struct Twins<'a>(HashMap<&'a [i8], VecDeque<u32>>);
+struct Adopted<'a>(HashMap<&'a [i8], VecDeque<u32>>);
 
-impl<'a> Twins<'a> {
+impl<'a> Adopted<'a> {
     fn insert(&mut self, code: &'a [i8], node: u32) {
         self.0.entry(code).or_default().push_back(node);
     }
 
     /// The first adopted node with this code that has a free place.
     fn with_room(&mut self, code: &[i8], links: &[u32], degree: usize) -> Option<u32> {
-        let twins = self.0.get_mut(code)?;
-        while let Some(&twin) = twins.front() {
-            if has_room(links, degree, twin) {
-                return Some(twin);
+        let alike = self.0.get_mut(code)?;
+        while let Some(&node) = alike.front() {
+            if has_room(links, degree, node) {
+                return Some(node);
             }
-            twins.pop_front();
+            alike.pop_front();
         }
         None
     }

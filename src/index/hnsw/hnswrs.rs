@@ -1,5 +1,5 @@
 //! The builder `hnsw_rs`: nodes are inserted one by one by the crate of that name, whose bottom layer is taken out and its
-//! links chosen anew, among a node's neighbours and theirs. The crate finds who is near whom; on one core that takes ten
+//! links chosen anew, among a node's neighbours and theirs. The crate finds who is near whom; on one core that takes several
 //! times as long as `batch`, and more cores do not help.
 //!
 //! Two runs make the same graph, for any number of threads: insertion by several threads would not, so one inserts; levels
