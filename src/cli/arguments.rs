@@ -250,7 +250,7 @@ pub(crate) struct PlanArguments {
     #[arg(long)]
     pub turned: bool,
     /// Look at no further image when so many milliseconds of search have passed, without those of the model: the answer is as far
-    /// as it came
+    /// as it came, images that were not looked at are judged by their matches alone
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(TIME_BUDGET_MS))]
     pub time_budget_ms: Option<u32>,
 }

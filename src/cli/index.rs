@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
     /// Element kind of the stored vectors
     #[arg(long, value_name = "KIND", default_value = RowKind::DEFAULT.name, value_parser = RowKind::ALL.map(|kind| kind.name))]
     vectors: String,
-    /// Similarity
+    /// Similarity; crops are answered by cosine only, the others serve query --vectors
     #[arg(long, value_name = "NAME", default_value = METRICS[0].name, value_parser = METRICS.map(|metric| metric.name))]
     metric: String,
     #[command(flatten)]

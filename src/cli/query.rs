@@ -197,9 +197,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         explain(&answer);
     }
     if answer.is_cut {
-        output::message(
-            "the time budget ended before every candidate was looked at: the answer is as far as it came",
-        );
+        output::message("the time budget was too short for the whole plan: the answer is as far as it came");
     }
     Ok(Outcome::Done)
 }

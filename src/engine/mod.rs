@@ -13,7 +13,7 @@ use crate::model::{ImageSpec, Model, ModelError, ModelOptions, RuntimeOptions, S
 use crate::picture::Picture;
 use crate::query::{
     Answer, Marked, Patience, Plan, QueryError, QueryTokens, QueryView, Scope, SeenView, Subject,
-    boxes_inside, choose_views, execute, marked_boxes,
+    boxes_inside, choose_views, execute, marked_boxes, require_cosine,
 };
 
 /// Why a question cannot be answered.
@@ -322,8 +322,8 @@ impl Engine {
     /// timing are the caller's.
     ///
     /// # Errors
-    /// A condition that makes no sense, a box outside the picture, a mask of another size or without a pixel, a model that fails,
-    /// damage that shows while reading, or that nobody waits any more.
+    /// Similarities that are no cosines, a condition that makes no sense, a box outside the picture, a mask of another size or
+    /// without a pixel, a model that fails, damage that shows while reading, or that nobody waits any more.
     pub fn query(
         &mut self,
         picture: &Picture,
@@ -331,6 +331,8 @@ impl Engine {
         plan: &Plan,
         patience: &Patience,
     ) -> Result<Answer, EngineError> {
+        // Nobody waits for the model to hear that.
+        require_cosine(&self.gallery.collection)?;
         let scope = searched(&self.gallery.collection, question.scope, plan)?;
         let start = Instant::now();
         let subject = self.subject(picture, question, plan, patience)?;

@@ -1,7 +1,7 @@
 //! Runs a plan: neighbours of tokens, places that their matches propose, places looked at, what was found with confidence looked
 //! for as well, hits.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -19,11 +19,26 @@ use super::{
 use crate::collection::Collection;
 use crate::core::{Bbox, Hit};
 
+/// How many times as long as the search before them takes what is looked for in turn, with looking at more for it.
+const EXPANDING: f32 = 5.0;
+
+/// Asks that crops can be compared with the patches of `collection`.
+///
+/// # Errors
+/// Similarities that are no cosines.
+pub fn require_cosine(collection: &Collection) -> Result<(), QueryError> {
+    let metric = collection.metric();
+    match metric.normalise {
+        true => Ok(()),
+        false => Err(QueryError::NotCosine { metric: metric.name }),
+    }
+}
+
 /// Answers which images in `scope` show the subject, as far as it comes while somebody waits. Runs on the calling thread's rayon
 /// pool; `timing_ms` has the stages that happen here.
 ///
 /// # Errors
-/// Tokens that do not fit, damage that shows while reading, or that nobody waits any more.
+/// As [`require_cosine`], tokens that do not fit, damage that shows while reading, or that nobody waits any more.
 pub fn execute(
     collection: &Collection,
     scope: &Scope,
@@ -31,11 +46,9 @@ pub fn execute(
     plan: &Plan,
     patience: &Patience,
 ) -> Result<Answer, QueryError> {
+    require_cosine(collection)?;
     let Subject { looks, unlike, .. } = subject;
-    let (expected, metric) = (collection.manifest().dim as usize, collection.metric());
-    if !metric.normalise {
-        return Err(QueryError::NotCosine { metric: metric.name });
-    }
+    let expected = collection.manifest().dim as usize;
     if let Some(foreign) = looks.iter().find(|tokens| tokens.dim != expected) {
         return Err(QueryError::Dimensions { expected, found: foreign.dim });
     }
@@ -53,10 +66,11 @@ pub fn execute(
     let mut candidates = Candidates::among(&searched, unlike);
     candidates.look_for(looks.iter().map(|tokens| (tokens.clone(), None)).collect(), all, plan)?;
     timing_ms.search = milliseconds(start);
-    let places = Places { plan };
-    let is_cut = AtomicBool::new(false);
+    let is_expanding = plan.expansions > 0 && plan.placed;
+    let is_time = patience.left().is_none_or(|left| left > start.elapsed().mul_f32(EXPANDING));
+    let places = Places { plan, patience: &patience, is_cut: AtomicBool::new(is_expanding && !is_time) };
     let mut expanded = 0;
-    if plan.expansions > 0 && plan.placed && !patience.is_late() {
+    if is_expanding && is_time {
         let start = Instant::now();
         let more = places.expansions(&candidates);
         expanded = more.len();
@@ -69,14 +83,7 @@ pub fn execute(
     let found: Vec<Vec<Found<'_>>> = match plan.placed {
         true => {
             let proposed = places.proposed(&candidates, plan.proposing(), plan.looked_at());
-            let found = proposed.par_iter().map(|proposed| {
-                if patience.is_late() {
-                    is_cut.store(true, Ordering::Relaxed);
-                    return Vec::new();
-                }
-                places.found(proposed, &candidates.looks)
-            });
-            let mut found: Vec<Vec<Found<'_>>> = found.collect();
+            let mut found = places.found(&proposed, &candidates.looks);
             draw_below_seen(&mut found, &proposed, &candidates.looks);
             found
         }
@@ -131,7 +138,7 @@ pub fn execute(
         plan: plan.clone(),
         searched_images: scope.count(),
         searched: searched.paths().cloned().collect(),
-        is_cut: is_cut.into_inner(),
+        is_cut: places.is_cut.into_inner(),
         timing_ms,
         hits,
         evidence,

@@ -32,7 +32,7 @@ pub use choice::{
 };
 pub use crop::{Marked, QueryTokens, QueryView, SeenView, choose_views};
 pub use error::QueryError;
-pub use execute::execute;
+pub use execute::{execute, require_cosine};
 pub use nearest::{Nearest, NearestAnswer, VectorSearch, comparable};
 pub use patience::Patience;
 pub use plan::{Plan, STAGES, Stage};

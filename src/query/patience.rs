@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::QueryError;
 
@@ -46,6 +46,16 @@ impl Patience {
         Self { until, ..self.clone() }
     }
 
+    /// What is left of the time; none where it has no end.
+    pub(super) fn left(&self) -> Option<Duration> {
+        Some(self.until?.saturating_duration_since(Instant::now()))
+    }
+
+    /// The same wait, but for a share of what is left of the time.
+    pub(super) fn share(&self, share: f32) -> Self {
+        self.at_most(self.left().map(|left| Instant::now() + left.mul_f32(share)))
+    }
+
     /// Whether the time is over.
     pub(super) fn is_late(&self) -> bool {
         self.is_given_up() || self.until.is_some_and(|until| Instant::now() > until)
@@ -54,8 +64,6 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

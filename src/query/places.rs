@@ -1,6 +1,8 @@
 //! Where an image shows the object: places that its matches propose, looked at by every look, and those that are found with
 //! confidence as further looks.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use rayon::prelude::*;
 
 use super::candidates::{Candidate, Candidates, Look};
@@ -9,7 +11,7 @@ use super::found::{Found, Scored, under_all_names};
 use super::placement::{Placement, fused};
 use super::scene::{Judged, LARGER, Scene, Verdict, agreed, agreed_pairs, sized, verdicts};
 use super::suppress::{keep_best, same_place};
-use super::{Plan, QueryTokens};
+use super::{Patience, Plan, QueryTokens};
 use crate::core::{Bbox, StageScores};
 
 /// Looks at each box that propose places in an image, those that found most in it; all judge them.
@@ -26,9 +28,17 @@ const FIRST_PROPOSED: usize = 128;
 /// Of them, those that are looked at for each place that will be looked for.
 const FIRST_LOOKED_AT: usize = 2;
 
-/// How places are found.
+/// Images that places are proposed for, and as many that are looked at, whatever the time.
+const LEAST_IMAGES: usize = 8;
+/// Share of the time that is left in which places are proposed; in the rest they are looked at.
+const PROPOSING: f32 = 0.5;
+
+/// How places are found, and how long somebody waits for them.
 pub(super) struct Places<'p> {
     pub plan: &'p Plan,
+    pub patience: &'p Patience,
+    /// Whether there was no time for all of them.
+    pub is_cut: AtomicBool,
 }
 
 /// An image with the places that its matches vote for, by the looks that found most in it.
@@ -96,8 +106,9 @@ impl Places<'_> {
             let score = places.iter().filter_map(score).fold(0.0, f32::max);
             Proposed { candidate, places, score }
         };
-        let mut proposed: Vec<Proposed<'_, '_>> =
-            candidates.best(asked).into_par_iter().map(propose).collect();
+        let best = candidates.best(asked);
+        let made = self.in_time(&best, &self.patience.share(PROPOSING), |candidate| propose(candidate));
+        let mut proposed: Vec<Proposed<'_, '_>> = made.into_iter().flatten().collect();
         // A stable sort: equal ones stay in order of what was found.
         proposed.sort_by(|a, b| b.score.total_cmp(&a.score));
         proposed.truncate(kept);
@@ -146,8 +157,40 @@ impl Places<'_> {
         found.into_iter().map(|(_, seen, place)| (seen, place)).collect()
     }
 
+    /// What `make` makes of `items`, the first ones first, as far as there is time; of the first few in any case.
+    fn in_time<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        patience: &Patience,
+        make: impl Fn(&T) -> R + Sync,
+    ) -> Vec<Option<R>> {
+        // Each thread begins somewhere else in the work: what it takes is counted, for that the first ones come first.
+        let next = AtomicUsize::new(0);
+        let taken = (0..items.len()).into_par_iter().map(|_| {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if patience.is_late() && (at >= LEAST_IMAGES || patience.is_given_up()) {
+                self.is_cut.store(true, Ordering::Relaxed);
+                return (at, None);
+            }
+            (at, Some(make(&items[at])))
+        });
+        let mut made: Vec<(usize, Option<R>)> = taken.collect();
+        made.sort_unstable_by_key(|(at, _)| *at);
+        made.into_iter().map(|(_, made)| made).collect()
+    }
+
+    /// The object's places in each image that is proposed; where there is no time to look at one, the best that is
+    /// proposed.
+    pub fn found<'a>(&self, proposed: &[Proposed<'_, 'a>], looks: &[Look]) -> Vec<Vec<Found<'a>>> {
+        let made = self.in_time(proposed, self.patience, |proposed| self.looked_at(proposed, looks));
+        let either = |(made, proposed): (Option<_>, &Proposed<'_, 'a>)| {
+            made.unwrap_or_else(|| unseen(proposed, looks))
+        };
+        made.into_iter().zip(proposed).map(either).collect()
+    }
+
     /// The object's places in one image, under each of the names that it has in scope.
-    pub fn found<'a>(&self, proposed: &Proposed<'_, 'a>, looks: &[Look]) -> Vec<Found<'a>> {
+    fn looked_at<'a>(&self, proposed: &Proposed<'_, 'a>, looks: &[Look]) -> Vec<Found<'a>> {
         let candidate = proposed.candidate;
         let scenes = scenes(candidate, looks);
         let placed = self.placed(proposed, &scenes);
@@ -177,6 +220,24 @@ impl Places<'_> {
             .collect();
         under_all_names(candidate, &places)
     }
+}
+
+/// The best place that is proposed in an image, under each of the names that it has in scope.
+fn unseen<'a>(proposed: &Proposed<'_, 'a>, looks: &[Look]) -> Vec<Found<'a>> {
+    let candidate = proposed.candidate;
+    let best = |(look, places): &(usize, Vec<Judged>)| Some((*look, *places.first()?));
+    let score = |(look, place): &(usize, Judged)| fused(&place.scores(candidate.maxsim[*look]));
+    let best = proposed.places.iter().filter_map(best).max_by(|a, b| score(a).total_cmp(&score(b)));
+    let Some((look, place)) = best else { return Vec::new() };
+    let scene = Scene::new(candidate, looks, look);
+    let (Some(bbox), Some(view)) =
+        (scene.visible(&place.placement), candidate.stored.shown[0].image.views().next())
+    else {
+        return Vec::new();
+    };
+    let scores = place.scores(candidate.maxsim[look]);
+    let scored = Scored { bbox, score: fused(&scores), scores, matches: Vec::new() };
+    under_all_names(candidate, &[Found::of(candidate, view.grid, scored, look)])
 }
 
 /// An image as each look sees it.

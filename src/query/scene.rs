@@ -28,8 +28,7 @@ const REACH: f32 = 1.0;
 const PULL: f32 = 0.07;
 /// Share of its vote that a token loses whose best match lies one patch away from where it is expected.
 const ASTRAY: f32 = 0.2;
-/// Power of the size by which places are compared ([`sized`]). With less (.3) and with more (.7) fewer boxes fit on composed
-/// pictures.
+/// Power of the size by which places are compared ([`sized`]). With less (.3) fewer boxes fit on composed pictures.
 pub(super) const LARGER: f32 = 0.5;
 /// What a token counts that is expected outside the image, where nothing was seen for or against it.
 const UNSEEN: f32 = 0.5;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use patchdex_format::{
     ContainerWriter, Element, FORMAT_VERSION, FileEntry, ImageRow, ImageTableWriter, MANIFEST_NAME, Manifest,
@@ -9,6 +11,9 @@ use patchdex_format::{
 };
 use proptest::prelude::*;
 
+use super::candidates::Candidates;
+use super::places::Places;
+use super::search::RowSearch;
 use super::*;
 use crate::collection::Collection;
 use crate::core::{Bbox, Grid, Hit, Pose, Posed};
@@ -323,9 +328,41 @@ fn a_time_budget_that_is_over_gives_what_there_is_and_says_so() {
     let collection = collection(&[&FIRST, &SECOND]);
     let scope = Scope::all(&collection);
     let cut = ask(&collection, &scope, 1.0, &Plan { time_budget_ms: Some(0), ..Plan::default() });
-    assert!(cut.is_cut && cut.hits.is_empty());
+    assert!(cut.is_cut && cut.query.expanded == 0);
+    assert_eq!(images(&cut)[0], images(&ask(&collection, &scope, 1.0, &Plan::default()))[0]);
     let whole = ask(&collection, &scope, 1.0, &Plan { time_budget_ms: Some(60_000), ..Plan::default() });
     assert!(!whole.is_cut && !whole.hits.is_empty());
+}
+
+#[test]
+fn images_that_there_is_no_time_to_look_at_have_the_place_that_was_proposed() {
+    let names: Vec<String> = (0..40).map(|at| format!("{at:02}")).collect();
+    let images: Vec<Shown<'_>> =
+        names.iter().zip(0u16..).map(|(name, at)| (&name[..], 1.0 + f32::from(at) / 64.0)).collect();
+    let collection = collection(&[&images]);
+    let (plan, patient) = (Plan::default(), Patience::default());
+    let searched =
+        RowSearch::of(&collection, &Scope::all(&collection), Thoroughness::Exact, &patient).unwrap();
+    let mut candidates = Candidates::among(&searched, &[]);
+    candidates.look_for(vec![(tokens(1.0), None)], &searched, &plan).unwrap();
+    let late = patient.at_most(Some(Instant::now()));
+    let found = |patience| {
+        let [proposing, places] = [&patient, patience].map(|patience| Places {
+            plan: &plan,
+            patience,
+            is_cut: AtomicBool::new(false),
+        });
+        let proposed = proposing.proposed(&candidates, 40, 40);
+        (places.found(&proposed, &candidates.looks), places.is_cut.into_inner())
+    };
+    let ((whole, is_whole_cut), (hurried, is_cut)) = (found(&patient), found(&late));
+    assert!(is_cut && !is_whole_cut);
+    assert_eq!((whole.len(), hurried.len()), (40, 40));
+    for (at, (whole, hurried)) in whole.iter().zip(&hurried).enumerate() {
+        let (whole, hurried) = (&whole[0].hit, &hurried[0].hit);
+        assert!(whole.image == hurried.image && whole.bbox.iou(&hurried.bbox) > 0.9, "{hurried:?}");
+        assert_eq!(hurried.matches.is_empty(), at >= 8, "{at}");
+    }
 }
 
 #[test]

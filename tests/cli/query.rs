@@ -432,6 +432,15 @@ fn what_cannot_be_asked_says_why() {
 }
 
 #[test]
+fn a_crop_for_a_collection_that_is_not_compared_by_cosine_is_refused() {
+    let work = Workspace::new();
+    work.index(work.photos(&["coffee.png"]), "c", &["--metric", "l2"]).done();
+    for asked in [&["photos/coffee.png"][..], &["--indexed", "coffee.png"]] {
+        work.run([&["query", "c"], asked].concat()).refused(1, &["by cosine", "'l2'", "--metric cosine"]);
+    }
+}
+
+#[test]
 fn a_box_that_is_hardly_what_was_meant_is_answered_with_a_word_about_pixels() {
     let work = Workspace::new();
     work.photos(&["coffee.png"]);
@@ -477,7 +486,8 @@ fn a_search_has_budgets() {
     assert!(cut.stderr.contains("time budget"), "{}", cut.stderr);
     assert!(!cut.stderr.contains("nothing found"), "{}", cut.stderr);
     let cut = ask("motorcycle_left.png", &[&box_[..], &["--json"]].concat()).done().json();
-    assert_eq!(cut["is_cut"], true);
+    assert_eq!((&cut["is_cut"], &cut["query"]["expanded"]), (&true.into(), &0.into()));
+    assert_eq!(hit_images(&cut)[..2], ["motorcycle_left.png", "motorcycle_right.png"]);
     let refused = ask("motorcycle_left.png", &["--vectors", "rows.npy", "--tokens", "4"]);
     refused.refused(2, &["--vectors", "cannot be used with"]);
 }
