@@ -249,8 +249,8 @@ pub(crate) struct PlanArguments {
     /// Also look for it on its sides and upside down, beside turns of up to 50 degrees: takes four times as long
     #[arg(long)]
     pub turned: bool,
-    /// Look at no further image when so many milliseconds of search have passed, without those of the model: the answer is as far
-    /// as it came, images that were not looked at are judged by their matches alone
+    /// Look at no further image when so many milliseconds of search have passed, without those of the model, but for the first
+    /// eight: others are judged by their matches alone, as far as there was time for that
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(TIME_BUDGET_MS))]
     pub time_budget_ms: Option<u32>,
 }

@@ -19,7 +19,7 @@ pub struct Answer<H = Hit> {
     pub searched_images: usize,
     /// How the patches of each segment were searched.
     pub searched: Vec<SearchPath>,
-    /// Whether the time budget was too short for the whole plan.
+    /// Whether the time budget, or what was left of the request's time, was too short for the whole plan.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_cut: bool,
     /// Where the time went.

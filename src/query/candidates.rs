@@ -3,7 +3,7 @@
 //! neighbours has nothing for it.
 
 use super::search::{FoundRow, RowSearch, StoredImage};
-use super::{Plan, QueryError, QueryTokens};
+use super::{Marked, Plan, QueryError, QueryTokens};
 use crate::index::{Rows, Vectors, similarities};
 use crate::metric::Metric;
 
@@ -70,6 +70,14 @@ impl Candidate<'_, '_> {
         let before =
             |at: usize| best[..at].iter().filter(|&&other| marked(other) == marked(best[at])).count();
         (0..best.len()).filter(|&at| before(at) < each).map(|at| best[at]).collect()
+    }
+
+    /// Of the looks of the query itself at what is `marked`, the one that finds most: what is shown of a place is of the query, not of
+    /// what was found for it.
+    pub fn own_look(&self, looks: &[Look], marked: &Marked) -> usize {
+        let is_own = |&at: &usize| looks[at].seen_in.is_none() && looks[at].tokens.marked == *marked;
+        let by_maxsim = |a: &usize, b: &usize| self.maxsim[*a].total_cmp(&self.maxsim[*b]);
+        (0..looks.len()).filter(is_own).max_by(by_maxsim).unwrap_or(0)
     }
 
     /// What the look that finds most finds.

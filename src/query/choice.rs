@@ -107,7 +107,8 @@ pub struct PlanChoice {
     pub group_duplicates: bool,
     /// Tell with each hit how similar every patch of the image is; of 200 hits at most.
     pub heat_maps: bool,
-    /// Look at no further image when so many milliseconds of search have passed: what was found is judged by its matches alone.
+    /// Look at no further image when so many milliseconds of search have passed, but for the first eight: others are judged by their
+    /// matches alone, as far as there was time for that.
     #[schema(minimum = 0, maximum = 86_400_000)]
     pub time_budget_ms: Option<u32>,
 }

@@ -19,8 +19,9 @@ use super::{
 use crate::collection::Collection;
 use crate::core::{Bbox, Hit};
 
-/// How many times as long as the search before them takes what is looked for in turn, with looking at more for it.
-const EXPANDING: f32 = 5.0;
+/// How many times as long as the first search all that remains takes with what is looked for in turn, by graphs and by a scan, with the
+/// default plan. Where less time is left, nothing is looked for in turn.
+const EXPANDING: [f32; 2] = [5.0, 2.0];
 
 /// Asks that crops can be compared with the patches of `collection`.
 ///
@@ -67,7 +68,8 @@ pub fn execute(
     candidates.look_for(looks.iter().map(|tokens| (tokens.clone(), None)).collect(), all, plan)?;
     timing_ms.search = milliseconds(start);
     let is_expanding = plan.expansions > 0 && plan.placed;
-    let is_time = patience.left().is_none_or(|left| left > start.elapsed().mul_f32(EXPANDING));
+    let is_time =
+        patience.left().is_none_or(|left| left > start.elapsed().mul_f32(EXPANDING[usize::from(plan.exact)]));
     let places = Places { plan, patience: &patience, is_cut: AtomicBool::new(is_expanding && !is_time) };
     let mut expanded = 0;
     if is_expanding && is_time {

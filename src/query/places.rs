@@ -37,7 +37,7 @@ const PROPOSING: f32 = 0.5;
 pub(super) struct Places<'p> {
     pub plan: &'p Plan,
     pub patience: &'p Patience,
-    /// Whether there was no time for all of them.
+    /// Whether something of the plan was left out for want of time.
     pub is_cut: AtomicBool,
 }
 
@@ -46,8 +46,14 @@ pub(super) struct Proposed<'s, 'a> {
     candidate: &'s Candidate<'s, 'a>,
     /// The number of a look, and what it proposes.
     places: Vec<(usize, Vec<Judged>)>,
-    /// What the best proposal scores.
-    score: f32,
+    /// The look whose first proposal scores best, that place, and what is said for it.
+    best: Option<(usize, Placement, StageScores)>,
+}
+
+impl Proposed<'_, '_> {
+    fn score(&self) -> f32 {
+        self.best.as_ref().map_or(0.0, |(.., scores)| fused(scores))
+    }
 }
 
 /// Where one look finds the object.
@@ -100,17 +106,18 @@ impl Places<'_> {
             let looks = candidate.looks(&candidates.looks, LOOKS_PLACED).into_iter();
             let places: Vec<(usize, Vec<Judged>)> =
                 looks.map(|look| (look, scene(look).proposals(self.plan))).collect();
-            let score = |(look, places): &(usize, Vec<Judged>)| {
-                Some(fused(&places.first()?.scores(candidate.maxsim[*look])))
+            let first = |(look, places): &(usize, Vec<Judged>)| {
+                let place = places.first()?;
+                Some((*look, place.placement, place.scores(candidate.maxsim[*look])))
             };
-            let score = places.iter().filter_map(score).fold(0.0, f32::max);
-            Proposed { candidate, places, score }
+            let best = places.iter().filter_map(first).max_by(|a, b| fused(&a.2).total_cmp(&fused(&b.2)));
+            Proposed { candidate, places, best }
         };
         let best = candidates.best(asked);
         let made = self.in_time(&best, &self.patience.share(PROPOSING), |candidate| propose(candidate));
         let mut proposed: Vec<Proposed<'_, '_>> = made.into_iter().flatten().collect();
         // A stable sort: equal ones stay in order of what was found.
-        proposed.sort_by(|a, b| b.score.total_cmp(&a.score));
+        proposed.sort_by(|a, b| b.score().total_cmp(&a.score()));
         proposed.truncate(kept);
         proposed
     }
@@ -157,7 +164,8 @@ impl Places<'_> {
         found.into_iter().map(|(_, seen, place)| (seen, place)).collect()
     }
 
-    /// What `make` makes of `items`, the first ones first, as far as there is time; of the first few in any case.
+    /// What `make` makes of `items`, the first ones first, as far as there is time; of the first few in any case, unless nobody
+    /// waits any more.
     fn in_time<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -168,7 +176,7 @@ impl Places<'_> {
         let next = AtomicUsize::new(0);
         let taken = (0..items.len()).into_par_iter().map(|_| {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            if patience.is_late() && (at >= LEAST_IMAGES || patience.is_given_up()) {
+            if patience.is_given_up() || at >= LEAST_IMAGES && patience.is_late() {
                 self.is_cut.store(true, Ordering::Relaxed);
                 return (at, None);
             }
@@ -184,7 +192,7 @@ impl Places<'_> {
     pub fn found<'a>(&self, proposed: &[Proposed<'_, 'a>], looks: &[Look]) -> Vec<Vec<Found<'a>>> {
         let made = self.in_time(proposed, self.patience, |proposed| self.looked_at(proposed, looks));
         let either = |(made, proposed): (Option<_>, &Proposed<'_, 'a>)| {
-            made.unwrap_or_else(|| unseen(proposed, looks))
+            made.unwrap_or_else(|| as_proposed(proposed, looks))
         };
         made.into_iter().zip(proposed).map(either).collect()
     }
@@ -200,10 +208,7 @@ impl Places<'_> {
             return Vec::new();
         };
         let place = |placed: &Placed<'_>| {
-            // What is shown of a place is of the query, not of what was found for it.
-            let is_of_query = |&look: &usize| scenes[look].is_own() && scenes[look].marks_as(placed.scene);
-            let by_maxsim = |a: &usize, b: &usize| scenes[*a].maxsim().total_cmp(&scenes[*b].maxsim());
-            let look = (0..scenes.len()).filter(is_of_query).max_by(by_maxsim).unwrap_or(0);
+            let look = candidate.own_look(looks, &placed.scene.tokens().marked);
             let matches = scenes[look].matches(&placed.placement, self.plan.matches);
             let scored =
                 Scored { bbox: placed.visible, score: placed.score(), scores: placed.scores, matches };
@@ -223,20 +228,14 @@ impl Places<'_> {
 }
 
 /// The best place that is proposed in an image, under each of the names that it has in scope.
-fn unseen<'a>(proposed: &Proposed<'_, 'a>, looks: &[Look]) -> Vec<Found<'a>> {
+fn as_proposed<'a>(proposed: &Proposed<'_, 'a>, looks: &[Look]) -> Vec<Found<'a>> {
+    let Some((look, placement, scores)) = proposed.best else { return Vec::new() };
     let candidate = proposed.candidate;
-    let best = |(look, places): &(usize, Vec<Judged>)| Some((*look, *places.first()?));
-    let score = |(look, place): &(usize, Judged)| fused(&place.scores(candidate.maxsim[*look]));
-    let best = proposed.places.iter().filter_map(best).max_by(|a, b| score(a).total_cmp(&score(b)));
-    let Some((look, place)) = best else { return Vec::new() };
     let scene = Scene::new(candidate, looks, look);
-    let (Some(bbox), Some(view)) =
-        (scene.visible(&place.placement), candidate.stored.shown[0].image.views().next())
-    else {
-        return Vec::new();
-    };
-    let scores = place.scores(candidate.maxsim[look]);
+    let (view, visible) = (candidate.stored.shown[0].image.views().next(), scene.visible(&placement));
+    let (Some(view), Some(bbox)) = (view, visible) else { return Vec::new() };
     let scored = Scored { bbox, score: fused(&scores), scores, matches: Vec::new() };
+    let look = candidate.own_look(looks, &looks[look].tokens.marked);
     under_all_names(candidate, &[Found::of(candidate, view.grid, scored, look)])
 }
 

@@ -62,8 +62,8 @@ pub struct Plan {
     /// Whether hits come with the similarity of every patch.
     #[serde(default)]
     pub heat_maps: bool,
-    /// Milliseconds after which no further image is looked at: a search as far as it came. What would not be done by then is left out
-    /// (what is looked for in turn), or judged by its matches alone.
+    /// Milliseconds after which no further image is looked at, but for the first eight: others are judged by their matches alone, as far
+    /// as there was time for that. What is looked for in turn is left out where it would take longer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time_budget_ms: Option<u64>,
 }

@@ -11,9 +11,8 @@ const PRIOR: (f32, f32) = (0.02, 16.0);
 /// object.
 const MEDIANS: (f32, f32) = (0.004, 0.03);
 /// Log odds of a hit that scores as the median does, and what they gain when it scores e times as much. Fitted by
-/// `tools/fit_probability.py`, with the default model, on composed scenes, pairs of photographs and a video of people, before what is
-/// looked for in turn was ranked first. Today's answers would fit (-7.42, 5.09), which is better for the scenes, worse for the people,
-/// and lets more pass that is not there.
+/// `tools/fit_probability.py`, with the default model, on composed scenes, pairs of photographs and a video of people: (-7.42, 5.09) fits the
+/// scenes better, the people worse, and lets more pass that is not there (`benches/README.md`).
 const ODDS: (f32, f32) = (-6.24, 4.05);
 
 /// What images score that do not show the object.
@@ -23,7 +22,8 @@ pub(super) struct Null {
 }
 
 impl Null {
-    /// From the best score of every image that was looked at, in the order in which they were: most do not show the object.
+    /// From the best score of every image that was looked at (or, for want of time, only proposed), in the order in which they were: most
+    /// do not show the object.
     pub fn of(mut scores: Vec<f32>) -> Self {
         scores.truncate(IMAGES);
         scores.sort_by(f32::total_cmp);

@@ -141,16 +141,6 @@ impl<'s> Scene<'s> {
         self.tokens().marked.bbox
     }
 
-    /// Whether the look is the query's own, and not at what was found for it.
-    pub fn is_own(&self) -> bool {
-        self.look.seen_in.is_none()
-    }
-
-    /// What the look's tokens find anywhere in the image.
-    pub fn maxsim(&self) -> f32 {
-        self.maxsim
-    }
-
     /// The side of a square as large as the object would be, in patches of a view.
     pub fn side(&self, view: usize, placement: &Placement) -> f32 {
         let (w, h) = self.views[view].grid.patch_size();

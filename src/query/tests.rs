@@ -345,6 +345,8 @@ fn images_that_there_is_no_time_to_look_at_have_the_place_that_was_proposed() {
         RowSearch::of(&collection, &Scope::all(&collection), Thoroughness::Exact, &patient).unwrap();
     let mut candidates = Candidates::among(&searched, &[]);
     candidates.look_for(vec![(tokens(1.0), None)], &searched, &plan).unwrap();
+    // What was seen in an image proposes as well.
+    candidates.look_for(vec![(tokens(1.0), Some(0))], &searched, &plan).unwrap();
     let late = patient.at_most(Some(Instant::now()));
     let found = |patience| {
         let [proposing, places] = [&patient, patience].map(|patience| Places {
@@ -359,6 +361,7 @@ fn images_that_there_is_no_time_to_look_at_have_the_place_that_was_proposed() {
     assert!(is_cut && !is_whole_cut);
     assert_eq!((whole.len(), hurried.len()), (40, 40));
     for (at, (whole, hurried)) in whole.iter().zip(&hurried).enumerate() {
+        assert_eq!((whole[0].look, hurried[0].look), (0, 0), "the query's own is shown");
         let (whole, hurried) = (&whole[0].hit, &hurried[0].hit);
         assert!(whole.image == hurried.image && whole.bbox.iou(&hurried.bbox) > 0.9, "{hurried:?}");
         assert_eq!(hurried.matches.is_empty(), at >= 8, "{at}");

@@ -79,7 +79,7 @@ fn boxes(answer: &Answer) -> &[Bbox] {
 
 fn nothing_found(answer: &Answer) -> &'static str {
     match (answer.searched_images, &answer.plan.filter) {
-        _ if answer.is_cut => "Nothing was found before the time budget ended.",
+        _ if answer.is_cut => "Nothing was found within the time budget.",
         (0, None) => "Nothing was found: there was no image to search.",
         (0, Some(_)) => "Nothing was found: there was no image to search that meets the condition.",
         _ if answer.plan.min_probability > 0.0 => {

@@ -169,7 +169,7 @@ async function ask() {
     hits.show(asked.collection, answer.hits, before && written(before) === written(asked.with({ top: before.top })));
     the("hits").hidden = the("sharing").hidden = false;
     const what = answer.hits.length ? count(answer.hits.length, "hit") : "Nothing found";
-    const cut = answer.is_cut ? "; the time was too short to look at all" : "";
+    const cut = answer.is_cut ? "; the time was too short for the whole search" : "";
     say(`${what} in ${count(answer.searched_images, "image")}, ${seconds} s${cut}`);
     setTimeout(() => isSeen(the("end")) && moreHits());
   } catch (problem) {
