@@ -78,7 +78,17 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// How the files of an index lie in memory.
+/// How the files of a collection lie in memory.
+#[derive(Args, Clone, Copy)]
+#[group(skip)]
+pub(crate) struct ResidencyArgument {
+    /// How vectors and graphs lie in memory: mapped (read as they are needed), locked (mapped, read at once and kept there) or
+    /// copied (into large pages, where the system has them)
+    #[arg(long, value_name = "HOW", default_value = "mapped", value_parser = parse_residency)]
+    pub residency: Residency,
+}
+
+/// How files lie in memory.
 pub(crate) fn parse_residency(name: &str) -> Result<Residency, String> {
     let known = || Residency::ALL.map(Residency::name).join(", ");
     Residency::named(name).ok_or_else(|| format!("give one of {}", known()))
@@ -216,7 +226,12 @@ impl RuntimeArguments {
 
     /// Options to open a collection for questions.
     pub fn engine(&self, model: Option<String>) -> EngineOptions {
-        EngineOptions { model, runtime: self.options(), threads: self.threads() }
+        EngineOptions {
+            model,
+            runtime: self.options(),
+            threads: self.threads(),
+            residency: Residency::default(),
+        }
     }
 }
 

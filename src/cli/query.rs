@@ -13,6 +13,7 @@ use super::arguments::{
 };
 use super::condition::tell_unmet;
 use super::failure::Failure;
+use super::graphs::tell_damaged_graphs;
 use super::target::{PAGE_START, check_target, command_line, write_target};
 use super::{nearest, output, pictures};
 use crate::collection::{Collection, Filter, require_model};
@@ -184,6 +185,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         html: arguments.html.as_deref(),
     };
     let (answer, collection) = ask(&asked, &plan, &arguments.runtime)?;
+    if !plan.exact {
+        tell_damaged_graphs(&collection);
+    }
     match (arguments.json, arguments.jsonl) {
         _ if arguments.coco => output::json(&coco_results(&collection, &answer)?)?,
         (true, _) => output::json(&answer)?,
@@ -414,8 +418,8 @@ fn explain(answer: &Answer) {
     ));
     nearest::explain(answer.searched.iter());
     output::message(&format!(
-        "rerank   {} nearest patches of each token; {} images at most propose places for {} object sizes and {} turns, {} are \
-         looked at{}{}",
+        "rerank   {} nearest patches of each token; {} images at most propose places for {} object sizes and {} turns, {} \
+         at most are looked at{}{}",
         plan.neighbours,
         plan.proposing(),
         plan.scales.len(),

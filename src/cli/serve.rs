@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::Outcome;
-use super::arguments::{NONE, RuntimeArguments, parse_bytes, require_folder};
+use super::arguments::{NONE, ResidencyArgument, RuntimeArguments, parse_bytes, require_folder};
 use super::failure::Failure;
 use super::output;
 use crate::core::Kind;
+use crate::engine::EngineOptions;
 use crate::picture::Limits;
 use crate::server::{self, LogFormat, Named, ServeOptions};
 
@@ -71,6 +72,8 @@ pub(crate) struct Arguments {
     #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
     model: Option<String>,
     #[command(flatten)]
+    residency: ResidencyArgument,
+    #[command(flatten)]
     runtime: RuntimeArguments,
 }
 
@@ -93,7 +96,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         );
         return Err(Failure::new(Kind::Invalid, message));
     }
-    let engine = arguments.runtime.engine(arguments.model.clone());
+    let residency = arguments.residency.residency;
+    let engine = EngineOptions { residency, ..arguments.runtime.engine(arguments.model.clone()) };
     let options = ServeOptions {
         listen,
         collections,

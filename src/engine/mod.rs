@@ -15,6 +15,7 @@ use crate::query::{
     Answer, Marked, Patience, Plan, QueryError, QueryTokens, QueryView, Scope, SeenView, Subject,
     boxes_inside, choose_views, execute, marked_boxes, require_cosine,
 };
+use crate::storage::Residency;
 
 /// Why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,8 @@ pub struct EngineOptions {
     pub runtime: RuntimeOptions,
     /// Threads of the model.
     pub threads: usize,
+    /// How vectors and graphs lie in memory.
+    pub residency: Residency,
 }
 
 /// Where the model of a collection is: the folder or name that was `given`, else where it was, else by its name.
@@ -269,7 +272,8 @@ impl Engine {
     /// No or a damaged collection, one of imported vectors, no model, or another model than the one that made the
     /// collection.
     pub fn open(path: &Path, options: &EngineOptions) -> Result<Self, EngineError> {
-        let (gallery, session) = Gallery::bound(Arc::new(Collection::open(path)?), options, &[])?;
+        let (gallery, session) =
+            Gallery::bound(Arc::new(Collection::open_as(path, options.residency)?), options, &[])?;
         match session {
             Some(session) => Ok(Self { gallery: Arc::new(gallery), session }),
             None => Self::over(Arc::new(gallery), options.threads),

@@ -155,7 +155,7 @@ impl Commit {
         opening: &EngineOptions,
         loaded: &[Arc<Model>],
     ) -> Result<Self, EngineError> {
-        let collection = Arc::new(Collection::open(path)?);
+        let collection = Arc::new(Collection::open_as(path, opening.residency)?);
         let gallery = match is_imported(collection.manifest()) {
             true => None,
             false => Some(Arc::new(Gallery::bind(collection.clone(), opening, loaded)?)),

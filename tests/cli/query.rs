@@ -441,6 +441,18 @@ fn a_crop_for_a_collection_that_is_not_compared_by_cosine_is_refused() {
 }
 
 #[test]
+fn a_damaged_graph_is_named_when_a_crop_is_asked_for() {
+    let work = Workspace::new();
+    work.index(work.photos(&["coffee.png"]), "c", &[]).done();
+    std::fs::write(work.at("c/segments/000001/graph.pdx"), "no graph").unwrap();
+    let ask =
+        |more: &[&str]| work.run([&["query", "c", "--indexed", "coffee.png"], more].concat()).done().stderr;
+    let told = ask(&[]);
+    assert!(told.contains("graph.pdx") && told.contains("repair"), "{told}");
+    assert!(!ask(&["--exact"]).contains("graph.pdx"));
+}
+
+#[test]
 fn a_box_that_is_hardly_what_was_meant_is_answered_with_a_word_about_pixels() {
     let work = Workspace::new();
     work.photos(&["coffee.png"]);

@@ -56,6 +56,14 @@ fn collections_are_listed_and_asked_by_their_names() {
 }
 
 #[test]
+fn what_lies_otherwise_in_memory_is_answered_alike() {
+    let asked = json!({"image": "moon.png", "boxes": [[100, 100, 200, 200]]});
+    let hits = |server: &Server| server.post("/v1/search", &asked).ok()["hits"].clone();
+    let copied = Server::start(&[collection().to_str().unwrap(), "--residency", "copied"]);
+    assert_eq!(hits(&copied), hits(Server::shared()));
+}
+
+#[test]
 fn a_new_commit_is_served_without_a_request_that_fails() {
     let workspace = own_collection(&["coffee.png", "moon.png", "rocket.jpg"]);
     let server = Server::start(&[workspace.at("photos.pdx").to_str().unwrap(), "--threads", "2"]);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::protocol::{OutputArguments, interval};
-use crate::cli::arguments::{PlanArguments, RuntimeArguments, parse_share, require_folder};
+use crate::cli::arguments::{
+    PlanArguments, ResidencyArgument, RuntimeArguments, parse_share, require_folder,
+};
 use crate::cli::failure::Failure;
 use crate::cli::progress::QueryBar;
 use crate::cli::target::command_line;
@@ -72,6 +74,8 @@ pub(crate) struct Arguments {
     #[arg(long, env = "PATCHDEX_MODEL", value_name = "DIR")]
     model: Option<String>,
     #[command(flatten)]
+    residency: ResidencyArgument,
+    #[command(flatten)]
     runtime: RuntimeArguments,
     #[command(flatten)]
     output: OutputArguments,
@@ -96,7 +100,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         without: omitted(&arguments.without),
         plan: arguments.plan.plan(arguments.top as usize),
     };
-    let one_thread = EngineOptions { threads: 1, ..arguments.runtime.engine(arguments.model.clone()) };
+    let residency = arguments.residency.residency;
+    let one_thread =
+        EngineOptions { threads: 1, residency, ..arguments.runtime.engine(arguments.model.clone()) };
     let engine = Engine::open(&arguments.collection, &one_thread)?;
     let bar = QueryBar::new();
     let report = run_retrieve(engine, &gallery, &queries, &options, &mut |done, of| bar.show(done, of));
