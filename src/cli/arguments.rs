@@ -226,12 +226,7 @@ impl RuntimeArguments {
 
     /// Options to open a collection for questions.
     pub fn engine(&self, model: Option<String>) -> EngineOptions {
-        EngineOptions {
-            model,
-            runtime: self.options(),
-            threads: self.threads(),
-            residency: Residency::default(),
-        }
+        EngineOptions { model, runtime: self.options(), threads: self.threads(), ..EngineOptions::default() }
     }
 }
 

@@ -12,7 +12,7 @@ const PRIOR: (f32, f32) = (0.02, 16.0);
 const MEDIANS: (f32, f32) = (0.004, 0.03);
 /// Log odds of a hit that scores as the median does, and what they gain when it scores e times as much. Fitted by
 /// `tools/fit_probability.py`, with the default model, on composed scenes, pairs of photographs and a video of people: (-7.42, 5.09) fits the
-/// scenes better, the people worse, and lets more pass that is not there (`benches/README.md`).
+/// scenes better, the people worse (`benches/README.md`).
 const ODDS: (f32, f32) = (-6.24, 4.05);
 
 /// What images score that do not show the object.
