@@ -16,8 +16,6 @@ pub(super) const MOST_SCORE: f32 = 0.9;
 pub(super) const LEAST_SHARE: f32 = 0.6;
 /// Share of the score of what the query itself found best from which scores of what only looks like it are drawn below that.
 const NEARLY: f32 = 0.9;
-/// Fewer patches are no look.
-const LEAST_TOKENS: usize = 4;
 
 /// The score of a place that was not looked for in turn, drawn below `most`, that of the best one that was: what looks like things
 /// that were found does not come before them. Order is kept; what scores little, or is the same picture, is left as it is.
@@ -52,7 +50,7 @@ pub(super) fn seen_at(
         candidate.stored.segment.vectors().widen(view.first_patch + patch, vector);
     }
     let boxes: Vec<Bbox> = chosen.iter().map(|(_, bbox)| *bbox).collect();
-    (chosen.len() >= LEAST_TOKENS).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
+    (!chosen.is_empty()).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
 }
 
 #[cfg(test)]

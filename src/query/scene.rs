@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::candidates::{Candidate, FoundPatch, Look};
-use super::placement::{Pair, Placement, fused};
+use super::placement::{LEAST_PAIRS, Pair, Placement, fused};
 use super::suppress::keep_best;
 use super::votes::{Peak, Votes};
 use super::{Plan, QueryTokens};
@@ -161,6 +161,12 @@ impl<'s> Scene<'s> {
 
     /// The places that matches vote for, judged by the matches alone: those that are worth most, best first.
     pub fn proposals(&self, plan: &Plan) -> Vec<Judged> {
+        // Few tokens tell nothing about scale and turn.
+        let (scales, rotations): (&[f32], &[f32]) = if self.tokens().len() < LEAST_PAIRS {
+            (&[1.0], &[0.0])
+        } else {
+            (&plan.scales, &plan.rotations)
+        };
         let mut peaks: Vec<(f32, usize, Placement)> = Vec::new();
         for (view, patches) in self.views.iter().enumerate() {
             let (w, h) = patches.grid.patch_size();
@@ -168,8 +174,8 @@ impl<'s> Scene<'s> {
             let of_view: Vec<FoundPatch> =
                 self.found.iter().filter(|found| found.view == view).copied().collect();
             let votes = Votes::of(&of_view, self.look, &patches.grid);
-            for scale in &plan.scales {
-                for degrees in &plan.rotations {
+            for scale in scales {
+                for degrees in rotations {
                     let (sin, cos) = degrees.to_radians().sin_cos();
                     let (a, b) = (same * scale * cos, same * scale * sin);
                     let peak = |Peak { at: (dx, dy), support }| (support, view, Placement { a, b, dx, dy });

@@ -106,6 +106,18 @@ fn a_whole_image_finds_itself_whole() {
 }
 
 #[test]
+fn a_box_of_one_or_two_patches_is_found_where_it_is_and_in_the_other_picture_before_any_else() {
+    for (x, y) in [(300, 190), (310, 200), (100, 300), (500, 380)] {
+        let answer =
+            ask("motorcycle_left.png", &["--box", &format!("{x},{y},30,30"), "--json"]).done().json();
+        let images = hit_images(&answer);
+        assert_eq!(images[..2], ["motorcycle_left.png", "motorcycle_right.png"], "{x},{y}");
+        let (best, asked) = (&answer["hits"][0], Bbox::new(x as f32, y as f32, 30.0, 30.0));
+        assert!(best["score"].as_f64().unwrap() > 0.95 && box_of(best).iou(&asked) > 0.9, "{best}");
+    }
+}
+
+#[test]
 fn several_boxes_are_several_looks_at_one_object() {
     let answer = engine(&["--box", "120,150,150,180"]);
     assert_eq!(answer["query"]["boxes"].as_array().unwrap().len(), 2);
