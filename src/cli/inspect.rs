@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::graphs::tell_damaged_graphs;
 use super::output;
 use crate::collection::{Collection, is_imported};
-use crate::segment::OpenSegmentError;
+use crate::segment::{OpenSegmentError, Segment};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -47,15 +47,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         })
         .collect();
     let images = arguments.images.then(|| list_images(&collection)).transpose()?;
+    let total =
+        |pick: fn(&patchdex_format::SegmentEntry) -> u64| manifest.segments.iter().map(pick).sum::<u64>();
+    let live = collection.segments().iter().map(Segment::live_patch_count).sum::<Result<u64, _>>()?;
+    let dead = total(|s| s.patches).saturating_sub(live);
     if arguments.json {
-        let mut whole = json!({"collection": collection.path().to_string_lossy(), "open_ms": open_ms, "manifest": manifest, "files": files});
+        let mut whole = json!({"collection": collection.path().to_string_lossy(), "open_ms": open_ms, "manifest": manifest,
+                               "dead_patches": dead, "files": files});
         if let Some(images) = images {
             whole["images"] = images.into();
         }
         return output::json(&whole).map(|()| Outcome::Done);
     }
-    let total =
-        |pick: fn(&patchdex_format::SegmentEntry) -> u64| manifest.segments.iter().map(pick).sum::<u64>();
     let (model, preparation) = (&manifest.model, &manifest.preparation);
     let tiles = manifest
         .views
@@ -70,6 +73,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         "{} {}{on}, output {}, patches of {} px, digest {:.12}{licence}",
         model.name, model.variant, model.output, model.patch_px, model.digest
     );
+    let shown = collection.path().display();
+    let without_image = match dead {
+        0 => String::new(),
+        dead => {
+            format!("; {} of them without an image until 'patchdex compact {shown}'", output::count(dead))
+        }
+    };
     let (views, made_by) = match is_imported(manifest) {
         true => (String::new(), "none: imported vectors".to_owned()),
         false => (views, made_by),
@@ -79,13 +89,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         fitted_on => format!(" (fitted on: {fitted_on})"),
     };
     output::line(&format!(
-        "collection   {}, commit {}, written by {}, opened in {open_ms:.1} ms\n\
+        "collection   {shown}, commit {}, written by {}, opened in {open_ms:.1} ms\n\
          images       {} below {}\n\
          views        {}{}\n\
-         patches      {} of {} numbers, {}, {}\n\
+         patches      {} of {} numbers, {}, {}{without_image}\n\
          model        {}\n\
          preparation  {}{fitted_on}",
-        collection.path().display(),
         manifest.commit,
         manifest.created_by,
         output::count(total(|s| s.images)),

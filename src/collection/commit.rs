@@ -74,6 +74,21 @@ impl Draft {
         Ok(Ok(draft))
     }
 
+    /// Looks whether [`Draft::begin`] would take `path` or find it done, and changes nothing.
+    ///
+    /// # Errors
+    /// A folder with other things in it, another collection, or unfinished work of another source.
+    pub fn look(path: &Path, source: &str) -> Result<(), CollectionError> {
+        if finished(path, source)?.is_some() {
+            return Ok(());
+        }
+        match stamp(path) {
+            Some(found) if found == source => Ok(()),
+            Some(found) => Err(other_draft(path, &found, false)),
+            None => check_empty(path),
+        }
+    }
+
     /// Takes the collection in `path` for its next commit, and removes what a killed writer left.
     ///
     /// # Errors
@@ -104,10 +119,7 @@ impl Draft {
     pub fn claim(&self, source: &str) -> Result<(), CollectionError> {
         match stamp(&self.path) {
             Some(found) if found == source => Ok(()),
-            Some(found) => {
-                let (path, command) = (self.path.clone(), command_of(&found));
-                Err(CollectionError::OtherDraft { path, command, adding: self.base.is_some() })
-            }
+            Some(found) => Err(other_draft(&self.path, &found, self.base.is_some())),
             None => {
                 // What is not stamped is nobody's.
                 storage::remove_dir_all(&self.dir())?;
@@ -277,6 +289,10 @@ fn digest_of(manifest: &[u8]) -> String {
 fn stamp(path: &Path) -> Option<String> {
     let stamp = path.join(DRAFT_DIR).join(STAMP_NAME);
     stamp.is_file().then(|| std::fs::read_to_string(stamp).unwrap_or_default())
+}
+
+fn other_draft(path: &Path, stamp: &str, adding: bool) -> CollectionError {
+    CollectionError::OtherDraft { path: path.to_owned(), command: command_of(stamp), adding }
 }
 
 /// The command that gave unfinished work its stamp: all but `index` begin theirs with their name.

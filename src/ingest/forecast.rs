@@ -6,8 +6,10 @@ use std::time::Instant;
 use patchdex_format::{ImageRow, ViewRow};
 use serde::Serialize;
 
-use super::{IndexOptions, IngestError, SourceFile, Sources, View, any_image, spools_raw, view_plan, views};
-use crate::collection::{PreparationChoice, bytes_of_path};
+use super::{
+    IndexOptions, IngestError, SourceFile, Sources, View, any_image, spools_raw, stamp, view_plan, views,
+};
+use crate::collection::{Draft, PreparationChoice, bytes_of_path};
 use crate::core::Bbox;
 use crate::dims::Source;
 use crate::index::HnswParameters;
@@ -41,10 +43,11 @@ pub struct Forecast {
 /// Reads all images as far as their headers, and times the model on the largest view.
 ///
 /// # Errors
-/// Nothing to index, or a model or preparation that cannot be used.
+/// Nothing to index, a model or preparation that cannot be used, or a place that is taken.
 pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Result<Forecast, IngestError> {
     any_image(sources)?;
     let choice = PreparationChoice::of(&options.prepare, model.spec.hidden_size, &model.spec.dir)?;
+    Draft::look(&options.out, &stamp(sources, model, options, &choice.digest()))?;
     let plan = view_plan(options);
     let mut all: Vec<View> = Vec::new();
     let (mut images, mut rejects, mut table_bytes) = (0, sources.rejects.len(), 0);

@@ -88,6 +88,12 @@ fn a_dry_run_forecasts_what_then_happens_and_writes_nothing() {
     assert!(files_below(&work.at("")) == before);
     let text = work.index("photos", "x", &["--dry-run"]).done();
     assert!(text.stdout.contains("4 images") && text.stdout.contains("patches"), "{}", text.stdout);
+
+    work.write("taken/letter.txt", "mine");
+    work.index("photos", "taken", &["--dry-run"]).refused(2, &["taken", "letter.txt", "another folder"]);
+    work.index("photos", "made", &["--long-side", "112"]).ended(3);
+    work.index("photos", "made", &["--long-side", "112", "--dry-run"]).done();
+    work.index("photos", "made", &["--long-side", "224", "--dry-run"]).refused(2, &["made", "other options"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_collection_is_shown_with_its_files_and_images() {
         assert!(text.stdout.contains(told), "{told}: {}", text.stdout);
     }
     let whole = inspect(&collection, &["--images", "--json"]).done().json();
-    assert_eq!(keys(&whole), ["collection", "files", "images", "manifest", "open_ms"]);
+    assert_eq!(keys(&whole), ["collection", "dead_patches", "files", "images", "manifest", "open_ms"]);
     let images = whole["images"].as_array().unwrap();
     assert_eq!(images.len(), 17);
     for image in images {

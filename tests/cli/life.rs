@@ -114,7 +114,12 @@ fn images_are_removed_by_path_folder_pattern_and_id_and_found_no_more() {
     refused(&[""]);
     assert!(stored(&work.at("c")) == before);
 
+    let dead = |work: &Workspace| count(&work.run(["inspect", "c", "--json"]).done().json(), "dead_patches");
+    assert_eq!(dead(&work), 0);
     work.run(["remove", "c", "deep"]).done();
+    assert!(dead(&work) > 0);
+    let told = work.run(["inspect", "c"]).done();
+    assert!(told.stdout.contains("without an image until 'patchdex compact c'"), "{}", told.stdout);
     assert_eq!(names(&work, "c"), ["coffee.png", "coins.png", "moon.png", "rocket.jpg"]);
     work.run(["remove", "c", "*.jpg", photos.join("moon.png").to_str().unwrap()]).done();
     assert_eq!(names(&work, "c"), ["coffee.png", "coins.png"]);
@@ -132,6 +137,7 @@ fn images_are_removed_by_path_folder_pattern_and_id_and_found_no_more() {
     work.run(["remove", "c", "coffee.png"]).done();
     work.run(["verify", "c"]).done();
     work.run(["compact", "c"]).done();
+    assert_eq!(dead(&work), 0);
     let empty = work.run(["query", "c", "photos/moon.png"]).done();
     assert_eq!(empty.stdout, "");
     // An empty collection takes images again.
