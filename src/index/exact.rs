@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array2;
 use patchdex_format::ContainerWriter;
@@ -15,13 +16,11 @@ use super::{Neighbour, PatchIndex, TopK, Vectors};
 use crate::metric::{Comparison, Kernels};
 
 /// Rows between which the work may be divided.
-const TASK_ROWS: usize = 4096;
+const TASK_ROWS: usize = 1024;
 /// Rows scored at a time: their scores stay in the first-level cache.
 const BLOCK_ROWS: usize = 1024;
 /// Numbers in a block of rows that several queries are compared with: it stays in the second-level cache.
 const BLOCK_NUMBERS: usize = 64 * 1024;
-/// Parts of the work that a thread gets at least, where there are so many.
-const PARTS: usize = 4;
 /// Queries that are multiplied at a time.
 const PRODUCT_QUERIES: usize = 256;
 /// From so many queries on a product is faster than scans (`benches/exact.rs`).
@@ -123,16 +122,20 @@ impl ExactIndex<'_> {
         k: usize,
         see: impl Fn(Range<usize>, &mut [TopK]) + Sync,
     ) -> Vec<Vec<Neighbour>> {
+        let (tasks, next) = (tasks(rows), AtomicUsize::new(0));
         let none = || vec![TopK::new(k); queries.len() / self.vectors.dim];
-        let seen = |mut best: Vec<TopK>, task: Range<usize>| {
-            see(task, &mut best);
+        // Every part of the work finds its own best first, so that there are as many as threads. Each takes its next task when it
+        // is done with one: none waits long for another.
+        let of_thread = |_| {
+            let mut best = none();
+            while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                see(task.clone(), &mut best);
+            }
             best
         };
         let merged = |a: Vec<TopK>, b: Vec<TopK>| a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect();
-        let tasks = tasks(rows);
-        // Every part of the work finds its own best first: fewer parts are less work.
-        let least = tasks.len() / (PARTS * rayon::current_num_threads());
-        let best = tasks.into_par_iter().with_min_len(least.max(1)).fold(none, seen).reduce(none, merged);
+        let threads = rayon::current_num_threads().min(tasks.len());
+        let best = (0..threads).into_par_iter().with_max_len(1).map(of_thread).reduce(none, merged);
         best.into_iter().map(TopK::into_vec).collect()
     }
 
