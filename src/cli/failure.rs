@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::output;
 use crate::core::{Fault, Kind};
+use crate::segment::DAMAGE_ADVICE;
 
 /// An error on its way to the terminal.
 pub(crate) struct Failure {
@@ -33,6 +34,11 @@ impl Failure {
             _ => ExitCode::FAILURE,
         }
     }
+}
+
+/// What went wrong, with `instead` of what to do about damage: for the commands that the advice names.
+pub(crate) fn advised(error: &impl ToString, instead: &str) -> String {
+    error.to_string().replace(DAMAGE_ADVICE, instead)
 }
 
 const BROKEN_PIPE: &str = "the reader of the output went away";

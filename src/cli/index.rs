@@ -225,8 +225,6 @@ impl Arguments {
             views: self.views,
             prepare: match self.drop_dims {
                 Some(DropDims::Number(n)) => Source::Own(Method::Drop(n)),
-                // What is dropped makes no difference that a forecast shows.
-                Some(DropDims::Auto) if self.dry_run => Source::Model,
                 Some(DropDims::Auto) => chosen_drop(sources, model, metric, threads)?,
                 None => self.prepare.clone(),
             },

@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::Outcome;
 use super::arguments::{NONE, require_folder};
-use super::failure::Failure;
+use super::failure::{Failure, advised};
 use super::graphs::tell_ungraphed;
 use super::output;
 use super::progress::GraphBar;
 use crate::collection::repair;
+use crate::core::Fault;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -28,7 +29,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut bar = GraphBar::default();
     let outcome = repair(&arguments.collection, &mut |graphs| bar.show(graphs));
     bar.finish();
-    let done = outcome?;
+    let copy = "; restore it from a copy";
+    let mut done = outcome.map_err(|error| Failure::new(error.kind(), advised(&error, copy)))?;
+    let told = done.rebuilt.iter_mut().chain(&mut done.lost);
+    told.for_each(|what| *what = advised(what, ""));
     tell_ungraphed(&done.ungraphed);
     let shown = arguments.collection.display();
     let outcome = if done.lost.is_empty() { Outcome::Done } else { Outcome::DoneWithRejects };

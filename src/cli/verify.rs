@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::Outcome;
 use super::arguments::{NONE, require_folder};
-use super::failure::Failure;
+use super::failure::{Failure, advised};
 use super::output;
-use crate::collection::verify;
+use crate::collection::{Damage, verify};
 use crate::core::Kind;
 use crate::segment::Depth;
 
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let depth = if arguments.quick { Depth::Quick } else { Depth::Full };
     let report = verify(&arguments.collection, depth)?;
     let seconds = start.elapsed().as_secs_f64();
-    let faults: Vec<String> = report.damage.iter().map(|damage| damage.error.to_string()).collect();
+    let faults: Vec<String> = report.damage.iter().map(|damage| advised(&damage.error, "")).collect();
     if arguments.json {
         output::json(&json!({
             "collection": arguments.collection.to_string_lossy(), "files": report.files, "bytes": report.bytes,
@@ -49,15 +49,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         output::counted(report.files as u64, "file"),
         output::bytes(report.bytes)
     );
+    let shown = arguments.collection.display();
     match faults.len() {
         0 => {
-            output::message(&format!("{} is sound: {read}", arguments.collection.display()));
+            output::message(&format!("{shown} is sound: {read}"));
             Ok(Outcome::Done)
         }
         count => {
             let faults = output::counted(count as u64, "fault");
-            let message = format!("{} is damaged: {faults} in {read}", arguments.collection.display());
-            Err(Failure::new(Kind::Corrupt, message))
+            let is_damage = |damage: &Damage| damage.error.kind() == Kind::Corrupt;
+            let advice = match report.damage.iter().any(is_damage) {
+                true => format!(
+                    "; restore it from a copy, or let 'patchdex repair {shown}' save what can be saved"
+                ),
+                false => String::new(),
+            };
+            Err(Failure::new(Kind::Corrupt, format!("{shown} is damaged: {faults} in {read}{advice}")))
         }
     }
 }

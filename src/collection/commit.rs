@@ -74,7 +74,7 @@ impl Draft {
         Ok(Ok(draft))
     }
 
-    /// Looks whether [`Draft::begin`] would take `path` or find it done, and changes nothing.
+    /// Looks whether [`Draft::begin`] would take `path` or find it done, but for a writer at work; and changes nothing.
     ///
     /// # Errors
     /// A folder with other things in it, another collection, or unfinished work of another source.

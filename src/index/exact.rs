@@ -15,10 +15,8 @@ use rayon::prelude::*;
 use super::{Neighbour, PatchIndex, TopK, Vectors};
 use crate::metric::{Comparison, Kernels};
 
-/// Rows between which the work may be divided.
+/// Rows of a part of the work at most: their scores stay in the first-level cache.
 const TASK_ROWS: usize = 1024;
-/// Rows scored at a time: their scores stay in the first-level cache.
-const BLOCK_ROWS: usize = 1024;
 /// Numbers in a block of rows that several queries are compared with: it stays in the second-level cache.
 const BLOCK_NUMBERS: usize = 64 * 1024;
 /// Queries that are multiplied at a time.
@@ -76,9 +74,9 @@ impl ExactIndex<'_> {
     pub fn search_within(&self, queries: &[f32], rows: &[Range<usize>], least: f32) -> Vec<Vec<Neighbour>> {
         let within = |task: Range<usize>| -> Vec<Vec<Neighbour>> {
             let mut found = vec![Vec::new(); queries.len() / self.vectors.dim];
-            for block in blocks(task, self.block_rows().min(BLOCK_ROWS)) {
+            for block in blocks(task, self.block_rows()) {
                 for (found, query) in found.iter_mut().zip(queries.chunks_exact(self.vectors.dim)) {
-                    let mut scores = [0.0f32; BLOCK_ROWS];
+                    let mut scores = [0.0f32; TASK_ROWS];
                     let scores = &mut scores[..block.len()];
                     self.vectors.score(query, block.start, scores);
                     let scored = (block.start as u64..).zip(scores.iter());
@@ -93,7 +91,7 @@ impl ExactIndex<'_> {
             a
         };
         let none = || vec![Vec::new(); queries.len() / self.vectors.dim];
-        let mut found = tasks(rows).into_par_iter().map(within).reduce(none, joined);
+        let mut found = self.tasks(rows).into_par_iter().map(within).reduce(none, joined);
         found.par_iter_mut().for_each(|found| found.sort_unstable_by(Neighbour::order));
         found
     }
@@ -122,7 +120,7 @@ impl ExactIndex<'_> {
         k: usize,
         see: impl Fn(Range<usize>, &mut [TopK]) + Sync,
     ) -> Vec<Vec<Neighbour>> {
-        let (tasks, next) = (tasks(rows), AtomicUsize::new(0));
+        let (tasks, next) = (self.tasks(rows), AtomicUsize::new(0));
         let none = || vec![TopK::new(k); queries.len() / self.vectors.dim];
         // Every part of the work finds its own best first, so that there are as many as threads. Each takes its next task when it
         // is done with one: none waits long for another.
@@ -168,20 +166,19 @@ impl ExactIndex<'_> {
         (BLOCK_NUMBERS / self.vectors.dim).clamp(16, TASK_ROWS)
     }
 
-    /// Adds the best of `rows` to `best`.
-    fn scan(&self, query: &[f32], rows: Range<usize>, best: &mut TopK) {
-        let mut scores = [0.0f32; BLOCK_ROWS];
-        for block in blocks(rows, BLOCK_ROWS) {
-            let scores = &mut scores[..block.len()];
-            self.vectors.score(query, block.start, scores);
-            best.push_all(block.start as u64, scores);
-        }
+    /// Rows in parts between which the work may be divided, of whole blocks but for the last.
+    fn tasks(&self, rows: &[Range<usize>]) -> Vec<Range<usize>> {
+        let task_rows = TASK_ROWS / self.block_rows() * self.block_rows();
+        rows.iter().flat_map(|rows| blocks(rows.clone(), task_rows)).collect()
     }
-}
 
-/// Rows in parts between which the work may be divided.
-fn tasks(rows: &[Range<usize>]) -> Vec<Range<usize>> {
-    rows.iter().flat_map(|rows| blocks(rows.clone(), TASK_ROWS)).collect()
+    /// Adds the best of at most [`TASK_ROWS`] `rows` to `best`.
+    fn scan(&self, query: &[f32], rows: Range<usize>, best: &mut TopK) {
+        let mut scores = [0.0f32; TASK_ROWS];
+        let scores = &mut scores[..rows.len()];
+        self.vectors.score(query, rows.start, scores);
+        best.push_all(rows.start as u64, scores);
+    }
 }
 
 /// `rows` in blocks of `len`, the last may be shorter.

@@ -7,7 +7,8 @@ use patchdex_format::{ImageRow, ViewRow};
 use serde::Serialize;
 
 use super::{
-    IndexOptions, IngestError, SourceFile, Sources, View, any_image, spools_raw, stamp, view_plan, views,
+    IndexOptions, IngestError, SourceFile, Sources, View, any_image, check_metadata, spools_raw, stamp,
+    view_plan, views,
 };
 use crate::collection::{Draft, PreparationChoice, bytes_of_path};
 use crate::core::Bbox;
@@ -43,9 +44,10 @@ pub struct Forecast {
 /// Reads all images as far as their headers, and times the model on the largest view.
 ///
 /// # Errors
-/// Nothing to index, a model or preparation that cannot be used, or a place that is taken.
+/// Nothing to index, a model, preparation or metadata that cannot be used, or a place that is taken.
 pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Result<Forecast, IngestError> {
     any_image(sources)?;
+    check_metadata(sources, options)?;
     let choice = PreparationChoice::of(&options.prepare, model.spec.hidden_size, &model.spec.dir)?;
     Draft::look(&options.out, &stamp(sources, model, options, &choice.digest()))?;
     let plan = view_plan(options);

@@ -16,6 +16,8 @@ pub(super) const MOST_SCORE: f32 = 0.9;
 pub(super) const LEAST_SHARE: f32 = 0.6;
 /// Share of the score of what the query itself found best from which scores of what only looks like it are drawn below that.
 const NEARLY: f32 = 0.9;
+/// Fewer patches are no look, unless the query's own look has no more.
+const LEAST_TOKENS: usize = 4;
 
 /// The score of a place that was not looked for in turn, drawn below `most`, that of the best one that was: what looks like things
 /// that were found does not come before them. Order is kept; what scores little, or is the same picture, is left as it is.
@@ -29,7 +31,7 @@ pub(super) fn drawn_below(most: f32, score: f32) -> f32 {
     most - room * room / (score - bend + room)
 }
 
-/// The patches of an image that lie in the box of `asked` where `placement` puts it, as tokens of that box.
+/// The patches of an image that lie in the box of `asked` where `placement` puts it, as tokens of that box. None where they are few.
 pub(super) fn seen_at(
     candidate: &Candidate<'_, '_>,
     asked: &QueryTokens,
@@ -50,7 +52,7 @@ pub(super) fn seen_at(
         candidate.stored.segment.vectors().widen(view.first_patch + patch, vector);
     }
     let boxes: Vec<Bbox> = chosen.iter().map(|(_, bbox)| *bbox).collect();
-    (!chosen.is_empty()).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
+    (chosen.len() >= LEAST_TOKENS.min(asked.len())).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
 }
 
 #[cfg(test)]

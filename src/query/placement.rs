@@ -5,7 +5,7 @@ use crate::core::{Bbox, StageScores};
 /// A refined place is as large as before within this factor.
 const MOST_GROWTH: f32 = 1.4;
 
-/// Fewer pairs of places tell nothing about scale and turn.
+/// Fewer pairs, or tokens, tell nothing about scale and turn.
 pub(super) const LEAST_PAIRS: usize = 4;
 
 /// Weights of the stages in the fused score.
@@ -26,7 +26,10 @@ pub(super) type Pair = ((f32, f32), (f32, f32), f32);
 impl Placement {
     /// The transform of least weighted squares (Umeyama, PAMI 13(4), 1991, in two dimensions). None where the pairs do not tell,
     /// or say that the object is upside down.
-    pub fn fit(pairs: &[Pair]) -> Option<Self> {
+    fn fit(pairs: &[Pair]) -> Option<Self> {
+        if pairs.len() < LEAST_PAIRS {
+            return None;
+        }
         let sum: f32 = pairs.iter().map(|(.., weight)| weight).sum();
         let (mut query_x, mut query_y, mut image_x, mut image_y) = (0.0, 0.0, 0.0, 0.0);
         for &((x, y), (u, v), weight) in pairs {
@@ -48,19 +51,15 @@ impl Placement {
         (a.is_finite() && b.is_finite() && a > 0.0).then_some(Self { a, b, dx, dy })
     }
 
-    /// The transform that fits `pairs` found around this one, where it makes things about as large as this does. Few pairs only
-    /// move it.
+    /// The transform that fits `pairs` found around this one, where it makes things about as large as this does.
     pub fn refit(&self, pairs: &[Pair]) -> Option<Self> {
-        if pairs.len() < LEAST_PAIRS {
-            return self.moved(pairs);
-        }
         let is_near = |fit: &Self| (1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&(fit.scale() / self.scale()));
         Self::fit(pairs).filter(is_near)
     }
 
     /// This transform, moved by how far the points of `pairs` lie from where it has them, on a weighted average. None without
     /// pairs.
-    fn moved(&self, pairs: &[Pair]) -> Option<Self> {
+    pub fn moved(&self, pairs: &[Pair]) -> Option<Self> {
         let sum: f32 = pairs.iter().map(|(.., weight)| weight).sum();
         let mut moved = *self;
         for &(query, (u, v), weight) in pairs {
@@ -139,8 +138,9 @@ mod tests {
             }
             let halved = Placement { a: fit.a / 2.0, b: fit.b / 2.0, ..fit };
             prop_assert!(fit.refit(&pairs) == Some(fit) && halved.refit(&pairs).is_none());
+            prop_assert!(Placement::fit(&pairs[..3]).is_none());
             for few in 1..LEAST_PAIRS {
-                let moved = halved.refit(&pairs[..few]).unwrap();
+                let moved = halved.moved(&pairs[..few]).unwrap();
                 prop_assert_eq!((moved.a, moved.b), (halved.a, halved.b));
                 let (mut x, mut y) = (0.0, 0.0);
                 for &(query, (u, v), weight) in &pairs[..few] {
@@ -149,7 +149,7 @@ mod tests {
                 }
                 prop_assert!(x.abs() < 0.5 && y.abs() < 0.5, "{x} {y} are left of {few}");
             }
-            prop_assert!(fit.refit(&[]).is_none());
+            prop_assert!(fit.moved(&[]).is_none());
         }
     }
 

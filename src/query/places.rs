@@ -78,7 +78,8 @@ impl<'s> Placed<'s> {
     /// Refined by what all looks match there, while they agree that it is worth more.
     fn refined(self, scenes: &'s [Scene<'s>], plan: &Plan) -> Self {
         let refit = |placed: &Self| {
-            Self::judged(scenes, placed.scene, placed.placement.refit(&agreed_pairs(&placed.verdicts))?)
+            let refit = placed.scene.refit(&placed.placement, &agreed_pairs(&placed.verdicts))?;
+            Self::judged(scenes, placed.scene, refit)
         };
         plan.refined(self, refit, |placed| placed.worth(GROWN))
     }
@@ -152,7 +153,7 @@ impl Places<'_> {
             let candidate = proposed.candidate;
             let scenes = scenes(candidate, &candidates.looks);
             let placed = self.placed(proposed, &scenes).into_iter().next()?;
-            let seen = seen_at(candidate, placed.scene.tokens(), &placed.placement, plan.tokens)?;
+            let seen = seen_at(candidate, placed.scene.tokens(), &placed.placement, plan.tokens);
             Some((placed.score(), seen, Some(candidate.place)))
         };
         let mut found: Vec<_> = proposed.par_iter().filter_map(best).collect();
@@ -161,7 +162,8 @@ impl Places<'_> {
         let least = found.first().map_or(0.0, |(score, ..)| LEAST_SHARE * score).max(LEAST_SCORE);
         found.retain(|(score, ..)| *score >= least);
         found.truncate(plan.expansions);
-        found.into_iter().map(|(_, seen, place)| (seen, place)).collect()
+        // What is looked for comes before what is not: where one has too few patches for it, those behind it are left.
+        found.into_iter().map_while(|(_, seen, place)| Some((seen?, place))).collect()
     }
 
     /// What `make` makes of `items`, the first ones first, as far as there is time; of the first few in any case, unless nobody

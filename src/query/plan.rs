@@ -52,9 +52,9 @@ pub struct Plan {
     pub boxes_per_image: usize,
     /// Matches listed with a hit at most.
     pub matches: usize,
-    /// Object sizes tried, relative to the query's size in patches.
+    /// Object sizes tried, relative to the query's size in patches; looks of fewer than four tokens try their own only.
     pub scales: Vec<f32>,
-    /// Turns of the object tried, in degrees clockwise.
+    /// Turns of the object tried, in degrees clockwise; looks of fewer than four tokens try none.
     pub rotations: Vec<f32>,
     /// Whether nearly equal images are one hit.
     #[serde(default)]

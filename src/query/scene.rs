@@ -161,11 +161,9 @@ impl<'s> Scene<'s> {
 
     /// The places that matches vote for, judged by the matches alone: those that are worth most, best first.
     pub fn proposals(&self, plan: &Plan) -> Vec<Judged> {
-        // Few tokens tell nothing about scale and turn.
-        let (scales, rotations): (&[f32], &[f32]) = if self.tokens().len() < LEAST_PAIRS {
-            (&[1.0], &[0.0])
-        } else {
-            (&plan.scales, &plan.rotations)
+        let (scales, rotations): (&[f32], &[f32]) = match self.has_few_tokens() {
+            true => (&[1.0], &[0.0]),
+            false => (&plan.scales, &plan.rotations),
         };
         let mut peaks: Vec<(f32, usize, Placement)> = Vec::new();
         for (view, patches) in self.views.iter().enumerate() {
@@ -206,9 +204,23 @@ impl<'s> Scene<'s> {
     /// grids do not carry more.
     pub fn settled(&self, proposal: &Judged, plan: &Plan) -> Judged {
         let view = proposal.view;
-        let refit =
-            |settled: &Judged| Some(self.looked_at(view, settled.placement.refit(&self.pairs(settled))?));
+        let refit = |settled: &Judged| {
+            Some(self.looked_at(view, self.refit(&settled.placement, &self.pairs(settled))?))
+        };
         plan.refined(self.looked_at(view, proposal.placement), refit, Judged::worth)
+    }
+
+    /// A placement that fits the pairs found around `placement`; by few tokens it is only moved.
+    pub fn refit(&self, placement: &Placement, pairs: &[Pair]) -> Option<Placement> {
+        match self.has_few_tokens() {
+            true => placement.moved(pairs),
+            false => placement.refit(pairs),
+        }
+    }
+
+    /// Whether there are too few tokens to tell how large or how turned the object is: as in the query is assumed.
+    fn has_few_tokens(&self) -> bool {
+        self.tokens().len() < LEAST_PAIRS
     }
 
     /// The tokens and the patches that answer them where they are expected.

@@ -49,7 +49,8 @@ fn vectors_are_rebuilt_from_raw_tokens_as_they_were() {
     work.run(["verify", "c"]).ended(1);
     let run = work.run(["repair", "c", "--json"]).done().json();
     assert_eq!(run["lost"], serde_json::json!([]));
-    assert!(run["rebuilt"][0].as_str().unwrap().contains("vectors"), "{run}");
+    let rebuilt = run["rebuilt"][0].as_str().unwrap();
+    assert!(rebuilt.contains("vectors") && !rebuilt.contains("'patchdex repair'"), "{run}");
     work.run(["verify", "c"]).done();
     is_kept(&work, &damaged);
     assert!(fs::read(work.at("c/segments/000001/vectors-3.pdx")).unwrap() == whole);
@@ -128,6 +129,7 @@ fn manifest_and_preparation_come_back_from_where_they_have_copies() {
     fs::write(work.at("c/manifest.json"), "{}").unwrap();
     fs::write(work.at("c/manifest.backup.json"), "{}").unwrap();
     let before = files_below(&work.at("c"));
-    work.run(["repair", "c"]).refused(1, &["manifest.json"]);
+    let refused = work.run(["repair", "c"]).refused(1, &["manifest.json", "restore it from a copy"]);
+    assert!(!refused.stderr.contains("'patchdex repair'"), "{}", refused.stderr);
     assert!(files_below(&work.at("c")) == before);
 }
