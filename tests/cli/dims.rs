@@ -33,6 +33,9 @@ fn what_is_damaged_is_found_and_dropped() {
     let run = work.index("photos", "c", &["--model", model.to_str().unwrap(), "--drop-dims", "auto"]).done();
     assert!(run.stderr.contains("24 dimensions of highest variance dropped"), "{}", run.stderr);
     assert_eq!(manifest(&work.at("c"))["preparation"]["spec"], "drop:24");
+    // A dry run finds what to drop, too: the collection is of the same options.
+    let again = ["--model", model.to_str().unwrap(), "--drop-dims", "auto", "--dry-run"];
+    work.index("photos", "c", &again).done();
 
     let args =
         ["dims", "c", "--curve", "--keep-list", "keep.txt", "--json", "--html", "p.html", "--csv", "f.csv"];
