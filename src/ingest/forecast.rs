@@ -6,11 +6,8 @@ use std::time::Instant;
 use patchdex_format::{ImageRow, ViewRow};
 use serde::Serialize;
 
-use super::{
-    IndexOptions, IngestError, SourceFile, Sources, View, any_image, check_metadata, spools_raw, stamp,
-    view_plan, views,
-};
-use crate::collection::{Draft, PreparationChoice, bytes_of_path};
+use super::{IndexOptions, IngestError, SourceFile, Sources, View, asked_for, spools_raw, view_plan, views};
+use crate::collection::{Draft, bytes_of_path};
 use crate::core::Bbox;
 use crate::dims::Source;
 use crate::index::HnswParameters;
@@ -46,10 +43,8 @@ pub struct Forecast {
 /// # Errors
 /// Nothing to index, a model, preparation or metadata that cannot be used, or a place that is taken.
 pub fn forecast(sources: &Sources, model: &Model, options: &IndexOptions) -> Result<Forecast, IngestError> {
-    any_image(sources)?;
-    check_metadata(sources, options)?;
-    let choice = PreparationChoice::of(&options.prepare, model.spec.hidden_size, &model.spec.dir)?;
-    Draft::look(&options.out, &stamp(sources, model, options, &choice.digest()))?;
+    let (choice, stamp) = asked_for(sources, model, options)?;
+    Draft::look(&options.out, &stamp)?;
     let plan = view_plan(options);
     let mut all: Vec<View> = Vec::new();
     let (mut images, mut rejects, mut table_bytes) = (0, sources.rejects.len(), 0);

@@ -172,10 +172,7 @@ pub fn index(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(&Status),
 ) -> Result<Summary, IngestError> {
-    any_image(sources)?;
-    check_metadata(sources, options)?;
-    let choice = PreparationChoice::of(&options.prepare, model.spec.hidden_size, &model.spec.dir)?;
-    let stamp = stamp(sources, model, options, &choice.digest());
+    let (choice, stamp) = asked_for(sources, model, options)?;
     let draft = match Draft::begin(&options.out, &stamp)? {
         Ok(draft) => draft,
         Err(manifest) => return unchanged(sources, options, &manifest),
@@ -266,7 +263,21 @@ impl Watch<'_> {
     }
 }
 
-/// Refuses what has no image at all, before anything is made.
+/// The preparation that is asked for, and the stamp of the work: what building and its forecast need, and refuse, before anything
+/// is made.
+fn asked_for(
+    sources: &Sources,
+    model: &Model,
+    options: &IndexOptions,
+) -> Result<(PreparationChoice, String), IngestError> {
+    any_image(sources)?;
+    check_metadata(sources, options)?;
+    let choice = PreparationChoice::of(&options.prepare, model.spec.hidden_size, &model.spec.dir)?;
+    let stamp = stamp(sources, model, options, &choice.digest());
+    Ok((choice, stamp))
+}
+
+/// Refuses what has no image at all.
 fn any_image(sources: &Sources) -> Result<(), IngestError> {
     match (sources.files.is_empty(), sources.rejects.is_empty()) {
         (false, _) => Ok(()),
