@@ -33,7 +33,7 @@ const READ_BYTES: usize = 4 << 20;
 /// Rows that many tokens are compared with.
 const PRODUCT_ROWS: usize = 80_000;
 /// Tokens at once.
-const TOKENS: [usize; 4] = [3, 5, 6, 200];
+const TOKENS: [usize; 6] = [3, 5, 6, 31, 32, 200];
 /// Rows and columns of the product that nothing is kept of.
 const LARGE: usize = 1536;
 /// Patches of a 518×518 view.

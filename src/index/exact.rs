@@ -1,6 +1,7 @@
 //! The exact index: every vector is looked at. One query streams the rows at memory bandwidth; many at once are a matrix
-//! product with blocks of rows, of which only what may be among the best is kept. What is found is scored as one query
-//! alone would score it. Blocks are fixed and the order of neighbours is total, so results do not depend on the number of
+//! product with blocks of rows, of which only what may be among the best is kept. Where the CPU has products of whole numbers,
+//! these bound the inner products, and a query for which the bounds do not decide is multiplied again. What is found is scored as one
+//! query alone would score it. Blocks are fixed and the order of neighbours is total, so results do not depend on the number of
 //! threads.
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
 use super::{Neighbour, PatchIndex, TopK, Vectors};
+use crate::metric::kernels::{RoundedRows, Rounding};
 use crate::metric::{Comparison, Kernels};
 
 /// Rows of a part of the work at most: their scores stay in the first-level cache.
@@ -23,9 +25,15 @@ const BLOCK_NUMBERS: usize = 64 * 1024;
 const PRODUCT_QUERIES: usize = 256;
 /// From so many queries on a product is faster than scans (`benches/exact.rs`).
 const LEAST_PRODUCT_QUERIES: usize = 6;
+/// From so many on it is faster to round the rows (`benches/exact.rs`).
+const LEAST_BOUNDED_QUERIES: usize = 32;
 /// Neighbours that a product finds beyond `k`: it adds in another order than a scan, and may see near ties the other way
 /// round.
 const SPARE_NEIGHBOURS: usize = 8;
+/// Neighbours that bounds find beyond `k`: what has the least bound must not reach the `k`th.
+const SPARE_BOUNDED: usize = 16;
+/// They find one more for so many of `k`.
+const BOUNDED_SHARE: usize = 8;
 
 /// Stored vectors, scanned.
 #[derive(Clone, Copy)]
@@ -59,14 +67,8 @@ impl ExactIndex<'_> {
     /// For each of `queries` (rows of `dim` numbers) its `k` best of `rows`, as a search gives them. A block of rows is
     /// read once for all queries.
     pub fn search_rows(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
-        let few = queries.len() < LEAST_PRODUCT_QUERIES * self.vectors.dim;
-        queries
-            .chunks(PRODUCT_QUERIES * self.vectors.dim)
-            .flat_map(|queries| match few {
-                true => self.best(queries, rows, k, |task, best| self.scan_each(queries, task, best)),
-                false => self.search_product(queries, rows, k),
-            })
-            .collect()
+        let at_once = queries.chunks(PRODUCT_QUERIES * self.vectors.dim);
+        at_once.flat_map(|queries| self.search_at_once(queries, rows, k)).collect()
     }
 
     /// For each of `queries` all of `rows` that are at least so similar, best first, of equal ones the lower row first: a radius
@@ -96,38 +98,95 @@ impl ExactIndex<'_> {
         found
     }
 
-    fn search_product(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
+    fn search_at_once(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
+        let is_bounded = self.vectors.metric.comparison == Comparison::Product
+            && queries.len() >= LEAST_BOUNDED_QUERIES * self.vectors.dim;
+        match Kernels::best().rounding {
+            Some(rounding) if is_bounded => self.search_bounded(rounding, queries, rows, k),
+            _ => self.search_scored(queries, rows, k),
+        }
+    }
+
+    /// The neighbours by scans, or by products of single precision where these are faster.
+    fn search_scored(&self, queries: &[f32], rows: &[Range<usize>], k: usize) -> Vec<Vec<Neighbour>> {
+        if queries.len() < LEAST_PRODUCT_QUERIES * self.vectors.dim {
+            return self.best(queries, rows, k, |_, rows, best| self.scan_each(queries, rows, best));
+        }
         let wanted = k.saturating_add(SPARE_NEIGHBOURS);
         let factors = Factors::of(queries, self.vectors);
-        let found = self.best(queries, rows, wanted, |task, best| self.multiply(&factors, task, best));
-        let scored = |(query, found): (&[f32], Vec<Neighbour>)| {
-            let mut best = TopK::new(k);
-            for Neighbour { row, .. } in found {
-                let mut similarity = [0.0];
-                self.vectors.score(query, row as usize, &mut similarity);
-                best.push(Neighbour { similarity: similarity[0], row });
-            }
-            best.into_vec()
-        };
+        let found = self.best(queries, rows, wanted, |block, rows, best| {
+            self.see_blocks(block, rows, best, |Block { wide, scores, .. }, first| {
+                factors.compare(self.vectors, first, wide, scores);
+            });
+        });
+        let scored = |(query, found): (&[f32], Vec<Neighbour>)| self.scored(query, &found, k);
         queries.par_chunks_exact(self.vectors.dim).zip(found).map(scored).collect()
     }
 
-    /// The best `k` of `rows` for each query, as `see` finds them task by task.
+    /// The neighbours by what inner products are at most. A query is open where its `k`th is not above what any other may be: near
+    /// ties, or rows that cannot be rounded. Those are searched once more.
+    fn search_bounded(
+        &self,
+        rounding: Rounding,
+        queries: &[f32],
+        rows: &[Range<usize>],
+        k: usize,
+    ) -> Vec<Vec<Neighbour>> {
+        let dim = self.vectors.dim;
+        let wanted = k.saturating_add(SPARE_BOUNDED).saturating_add(k / BOUNDED_SHARE);
+        let mut rounded_queries = RoundedRows::default();
+        (rounding.round)(queries, dim, &mut rounded_queries);
+        let found = self.best(queries, rows, wanted, |block, rows, best| {
+            self.see_blocks(block, rows, best, |Block { wide, rounded, scores }, first| {
+                self.vectors.widen(first, wide);
+                (rounding.round)(wide, dim, rounded);
+                (rounding.bounds)(&rounded_queries, rounded, scores);
+            });
+        });
+        let answer = |(query, found): (&[f32], Vec<Neighbour>)| {
+            let best = self.scored(query, &found, k);
+            let is_kth_above = |least: &Neighbour| {
+                k == 0 || best.get(k - 1).is_some_and(|kth| kth.similarity > least.similarity)
+            };
+            // With fewer than were wanted, no row was left out.
+            found.get(wanted - 1).is_none_or(is_kth_above).then_some(best)
+        };
+        let answers: Vec<Option<Vec<Neighbour>>> =
+            queries.par_chunks_exact(dim).zip(found).map(answer).collect();
+        let open = queries.chunks_exact(dim).zip(&answers).filter(|(_, answer)| answer.is_none());
+        let open: Vec<f32> = open.flat_map(|(query, _)| query).copied().collect();
+        let mut searched = self.search_scored(&open, rows, k).into_iter();
+        let answers = answers.into_iter().map(|answer| answer.or_else(|| searched.next()));
+        answers.map(|answer| answer.expect("invariant: open queries were searched")).collect()
+    }
+
+    /// The best `k` of what was found, by the scores that one query alone gives.
+    fn scored(&self, query: &[f32], found: &[Neighbour], k: usize) -> Vec<Neighbour> {
+        let mut best = TopK::new(k);
+        for &Neighbour { row, .. } in found {
+            let mut similarity = [0.0];
+            self.vectors.score(query, row as usize, &mut similarity);
+            best.push(Neighbour { similarity: similarity[0], row });
+        }
+        best.into_vec()
+    }
+
+    /// The best `k` of `rows` for each query, as `see` finds them task by task; each thread has a block for that.
     fn best(
         &self,
         queries: &[f32],
         rows: &[Range<usize>],
         k: usize,
-        see: impl Fn(Range<usize>, &mut [TopK]) + Sync,
+        see: impl Fn(&mut Block, Range<usize>, &mut [TopK]) + Sync,
     ) -> Vec<Vec<Neighbour>> {
         let (tasks, next) = (self.tasks(rows), AtomicUsize::new(0));
         let none = || vec![TopK::new(k); queries.len() / self.vectors.dim];
         // Every part of the work finds its own best first, so that there are as many as threads. Each takes its next task when it
         // is done with one: none waits long for another.
         let of_thread = |_| {
-            let mut best = none();
+            let (mut block, mut best) = (Block::default(), none());
             while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                see(task.clone(), &mut best);
+                see(&mut block, task.clone(), &mut best);
             }
             best
         };
@@ -147,16 +206,21 @@ impl ExactIndex<'_> {
         }
     }
 
-    /// The same by a matrix product.
-    fn multiply(&self, factors: &Factors<'_>, rows: Range<usize>, best: &mut [TopK]) {
-        let (dim, count, block_rows) = (self.vectors.dim, best.len(), self.block_rows());
-        let mut wide = vec![0.0f32; block_rows * dim];
-        let mut scores = vec![0.0f32; block_rows * count];
-        for block in blocks(rows, block_rows) {
-            let scores = &mut scores[..block.len() * count];
-            factors.compare(self.vectors, block.start, &mut wide[..block.len() * dim], scores);
-            for (best, scores) in best.iter_mut().zip(scores.chunks_exact(block.len())) {
-                best.push_all(block.start as u64, scores);
+    /// Adds the best of `rows` to what each query has, block by block: `compare` fills the scores of as many rows as the block has
+    /// room for, from the one that it is told on.
+    fn see_blocks(
+        &self,
+        block: &mut Block,
+        rows: Range<usize>,
+        best: &mut [TopK],
+        compare: impl Fn(&mut Block, usize),
+    ) {
+        for rows in blocks(rows, self.block_rows()) {
+            block.wide.resize(rows.len() * self.vectors.dim, 0.0);
+            block.scores.resize(rows.len() * best.len(), 0.0);
+            compare(block, rows.start);
+            for (best, scores) in best.iter_mut().zip(block.scores.chunks_exact(rows.len())) {
+                best.push_all(rows.start as u64, scores);
             }
         }
     }
@@ -185,6 +249,17 @@ impl ExactIndex<'_> {
 fn blocks(rows: Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> {
     let end = rows.end;
     rows.step_by(len).map(move |start| start..(start + len).min(end))
+}
+
+/// Rows that several queries are compared with.
+#[derive(Default)]
+struct Block {
+    /// The rows, rows of `dim` numbers.
+    wide: Vec<f32>,
+    /// The same, where they are rounded.
+    rounded: RoundedRows,
+    /// Queries × rows, row-major.
+    scores: Vec<f32>,
 }
 
 /// Similarities of `tokens` (rows of `dim` numbers) with stored rows `first..first + count`: `tokens`×`count`,
@@ -268,9 +343,11 @@ mod tests {
             let queries = [1.0, -0.5, 0.25, 2.0, -1.0, 0.0, 3.0, 0.5];
             let ranges = [0..cut, after..count];
             let found = index.search_rows(&queries, &ranges, k);
-            // Again with so many that they are multiplied.
-            let many = index.search_rows(&queries.repeat(4), &ranges, k);
-            prop_assert_eq!(&many[2..4], &found[..]);
+            // Again with so many that they are multiplied, and so many that their products are bounded.
+            for times in [4, 20] {
+                let many = index.search_rows(&queries.repeat(times), &ranges, k);
+                prop_assert_eq!(&many[2..4], &found[..]);
+            }
             for (query, found) in queries.chunks_exact(4).zip(found) {
                 let inside = |found: &Neighbour| !(cut..after).contains(&(found.row as usize));
                 let mut expected = index.search(query, count, 0);
@@ -281,6 +358,41 @@ mod tests {
                 prop_assert!(expected[within.len()..].iter().all(|missed| missed.similarity < least));
                 expected.truncate(k);
                 prop_assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_bounds_leave_open_is_found_as_well() {
+        const DIM: usize = 48;
+        let mut random = crate::core::SplitMix64(3);
+        let mut number = || (random.next_u64() >> 40) as f32 / (1 << 24) as f32 - 0.5;
+        let different: Vec<f32> = (0..300 * DIM).map(|_| number()).collect();
+        // Nearer to each other than bounds tell.
+        let alike: Vec<f32> =
+            (0..300).flat_map(|_| different[..DIM].to_vec()).map(|v| v + 1e-4 * number()).collect();
+        // Too long or too short to be rounded, or of no length at all, in front.
+        let mut odd = different.clone();
+        for (at, row) in odd.chunks_exact_mut(DIM).take(80).enumerate() {
+            let scale = [1e20, 1e-22, f32::INFINITY, 0.0][at % 4];
+            row.iter_mut().for_each(|v| *v *= scale);
+        }
+        let mut queries = different[..40 * DIM].to_vec();
+        queries[..DIM].fill(0.0);
+        for rows in [&different, &alike, &odd] {
+            let halves: Vec<half::f16> = rows.iter().map(|&v| half::f16::from_f32(v)).collect();
+            let bytes: Vec<i8> = rows.iter().map(|&v| (v * 250.0) as i8).collect();
+            let scales = vec![0.004; 300];
+            for rows in [Rows::F32(rows), Rows::F16(&halves), Rows::I8(&bytes, &scales)] {
+                for metric in [Metric::DOT, Metric::COSINE] {
+                    let index = ExactIndex { vectors: Vectors { rows, dim: DIM, metric } };
+                    for k in [0, 1, 10, 200, 299, 300, 400] {
+                        for (query, found) in queries.chunks_exact(DIM).zip(index.search_many(&queries, k, 0))
+                        {
+                            assert_eq!(found, index.search(query, k, 0));
+                        }
+                    }
+                }
             }
         }
     }

@@ -1,9 +1,10 @@
-//! Comparisons of one `f32` query with stored rows, per instruction set. `scalar` is the reference.
+//! Comparisons of `f32` queries with stored rows, per instruction set. `scalar` is the reference.
 //!
-//! Every function takes `rows` of exactly `query.len()` elements each and writes one score per row.
+//! A function of one query takes `rows` of exactly `query.len()` elements each and writes one score per row.
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod rounded;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -11,6 +12,8 @@ mod x86;
 use std::sync::OnceLock;
 
 use half::f16;
+
+pub use rounded::{RoundedRows, Rounding};
 
 /// One instruction set's kernels.
 pub struct Kernels {
@@ -36,6 +39,8 @@ pub struct Kernels {
     pub dot_codes: DotCodes,
     /// Dot products of every row of `a` with every row of `b`, of `dim` numbers each: rows of `a` × rows of `b`, row-major.
     pub products: fn(a: &[f32], b: &[f32], dim: usize, out: &mut [f32]),
+    /// Bounds of dot products, where they are to be had in less time.
+    pub rounding: Option<Rounding>,
 }
 
 /// The type of [`Kernels::l2_i8`].
@@ -81,9 +86,15 @@ fn check_scales(scales: &[f32], scores: &[f32]) {
     assert_eq!(scales.len(), scores.len(), "one scale per row");
 }
 
+/// That `rows` have `dim` numbers each.
+fn check_rows(rows: &[f32], dim: usize) {
+    assert!(dim > 0 && rows.len().is_multiple_of(dim), "whole rows");
+}
+
 /// That there are whole rows, and a number in `out` for each pair of them.
 fn check_products(a: &[f32], b: &[f32], dim: usize, out: &[f32]) {
-    assert!(dim > 0 && [a, b].iter().all(|rows| rows.len().is_multiple_of(dim)), "whole rows");
+    check_rows(a, dim);
+    check_rows(b, dim);
     assert_eq!(out.len(), (a.len() / dim) * (b.len() / dim), "one product for each pair");
 }
 
@@ -244,6 +255,107 @@ mod tests {
                 let mut out = vec![f32::NAN; expected.len()];
                 (kernels.products)(&a, &b, dim, &mut out);
                 prop_assert_eq!(&out, &expected, "{}", kernels.name);
+            }
+        }
+    }
+
+    /// What inner products of rows of `a` and of `b` are at most: rows of `a` × rows of `b`.
+    fn bounds(rounding: Rounding, a: &[f32], b: &[f32], dim: usize) -> Vec<f32> {
+        let [a, b] = [a, b].map(|rows| {
+            let mut rounded = RoundedRows::default();
+            // What was held before is gone.
+            (rounding.round)(&[1.0; 6], 3, &mut rounded);
+            (rounding.round)(rows, dim, &mut rounded);
+            rounded
+        });
+        let mut out = vec![f32::NAN; a.lengths.len() * b.lengths.len()];
+        (rounding.bounds)(&a, &b, &mut out);
+        out
+    }
+
+    fn with_rounding() -> impl Iterator<Item = (&'static Kernels, Rounding)> {
+        Kernels::available().into_iter().filter_map(|kernels| Some((kernels, kernels.rounding?)))
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_are_close_and_never_below_a_score(
+            dim in 1usize..900, [a, b] in [0usize..15, 0usize..40], sparse in any::<bool>(), seed in any::<u32>(),
+        ) {
+            let mut random = crate::core::SplitMix64(seed.into());
+            let mut rows = |count: usize| -> Vec<f32> {
+                let scales: Vec<f32> = (0..count).map(|_| 10f32.powi((random.next_u64() % 7) as i32 - 3)).collect();
+                let mut number = |scale: f32| match sparse && !random.next_u64().is_multiple_of(50) {
+                    true => 0.0,
+                    false => ((random.next_u64() >> 40) as f32 / (1 << 24) as f32 - 0.5) * scale,
+                };
+                scales.into_iter().flat_map(|scale| (0..dim).map(|_| number(scale)).collect::<Vec<_>>()).collect()
+            };
+            let (a, b) = (rows(a), rows(b));
+            let length = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+            for (kernels, rounding) in with_rounding() {
+                let mut bounds = bounds(rounding, &a, &b, dim).into_iter();
+                for a in a.chunks_exact(dim) {
+                    let mut scores = vec![0.0; b.len() / dim];
+                    (kernels.dot_f32)(a, &b, &mut scores);
+                    for (b, score) in b.chunks_exact(dim).zip(scores) {
+                        let bound = bounds.next().unwrap();
+                        let exact = reference(a, b.iter().map(|&v| f64::from(v)));
+                        let most = length(a) * length(b) * (dim as f64).sqrt() * 2.7 / f64::from(rounded::LENGTH);
+                        let is_close = exact <= bound.into() && f64::from(bound) <= exact + most;
+                        prop_assert!(is_close && score <= bound, "{}: {exact} {bound} {most}", kernels.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_hold_where_rounding_is_at_its_worst() {
+        for (kernels, rounding) in with_rounding() {
+            let mut worst = 0.0f32;
+            for dim in 1..=900 {
+                // All numbers are rounded down alike; of a query of bytes, all but one.
+                let flat = vec![1.0f32; dim];
+                let spiked: Vec<f32> =
+                    [0.7485 * (dim as f32).sqrt()].into_iter().chain(flat[1..].to_vec()).collect();
+                let (mut of_bytes, mut of_numbers) = ([0.0], [0.0]);
+                for query in [&flat, &spiked] {
+                    let bound = bounds(rounding, query, &flat, dim)[0];
+                    (kernels.dot_i8)(query, &vec![1; dim], &mut of_bytes);
+                    (kernels.dot_f32)(query, &flat, &mut of_numbers);
+                    let score = of_bytes[0].max(of_numbers[0]);
+                    assert!(score <= bound, "{} {dim}: {score} {bound}", kernels.name);
+                    let length = query.iter().map(|v| v * v).sum::<f32>().sqrt() * (dim as f32).sqrt();
+                    let slack = 1.55 * (dim as f32).sqrt() / rounded::LENGTH + dim as f32 * f32::EPSILON;
+                    let used = (slack - (bound - score) / length) / ((dim as f32).sqrt() / rounded::LENGTH);
+                    worst = worst.max(used);
+                }
+            }
+            assert!(worst > 0.9, "{}: rounding costs less than was thought: {worst}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn nothing_is_bounded_that_cannot_be_rounded() {
+        let rows = [
+            [1.0, 1.0],
+            [0.0, 0.0],
+            [f32::NAN, 1.0],
+            [f32::INFINITY, 1.0],
+            [1e20, 1e20],
+            [1e-20, 0.0],
+            [1e-3, 0.0],
+        ];
+        for (kernels, rounding) in with_rounding() {
+            let bounds = bounds(rounding, rows.as_flattened(), rows.as_flattened(), 2);
+            for (bounds, is_rounded) in
+                bounds.chunks(rows.len()).zip([true, true, false, false, false, false, true])
+            {
+                let bounded = bounds.iter().map(|bound| *bound < f32::INFINITY);
+                let expected =
+                    [true, true, false, false, false, false, true].map(|other| other && is_rounded);
+                assert!(bounded.eq(expected), "{}: {bounds:?}", kernels.name);
             }
         }
     }

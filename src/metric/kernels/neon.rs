@@ -49,6 +49,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     // The matrix product of the reference has NEON kernels of its own.
     products: scalar::KERNELS.products,
+    rounding: None,
 };
 
 #[target_feature(enable = "neon")]

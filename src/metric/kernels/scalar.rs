@@ -34,6 +34,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         let out = ArrayViewMut2::from_shape((a.nrows(), b.nrows()), out);
         general_mat_mul(1.0, &a, &b.t(), 0.0, &mut out.expect("invariant: one product each"));
     },
+    rounding: None,
 };
 
 /// In lanes, so that the compiler finds the vector instructions of targets that have no kernels here.

@@ -1,11 +1,13 @@
 //! AVX2 + FMA + F16C and AVX-512F kernels: four accumulators a row, so that the fused multiply-adds overlap, and the
-//! rows to come asked for ahead. A scan is then bound by memory; AVX2 needs whole-number products for that with `i8`.
+//! rows to come asked for ahead. A scan is then bound by memory; AVX2 needs whole-number products for that with `i8`. Of
+//! products of many rows with many, as many are summed at a time as there are registers for.
 
 use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Kernels, check_codes, check_products, check_scales, prefetch_bytes};
+use super::rounded::{LANES, LENGTH, LENGTHS, RoundedRows, Rounding};
+use super::{Kernels, check_codes, check_products, check_rows, check_scales, prefetch_bytes};
 
 /// The kernels that this CPU can run, best last.
 pub(super) fn available() -> impl Iterator<Item = &'static Kernels> {
@@ -86,6 +88,12 @@ static AVX2: Kernels = Kernels {
         // number for each pair.
         unsafe { avx2::products(a, b, dim, out) }
     },
+    rounding: Some(Rounding {
+        // SAFETY: `available` hands these kernels out only after the CPU was found to have the features.
+        round: |rows, dim, rounded| unsafe { avx2::round(rows, dim, rounded) },
+        // SAFETY: as above.
+        bounds: |a, b, out| unsafe { avx2::bounds(a, b, out) },
+    }),
 };
 
 static AVX512: Kernels = Kernels {
@@ -99,6 +107,7 @@ static AVX512: Kernels = Kernels {
     widen_f16: AVX2.widen_f16,
     dot_codes: AVX2.dot_codes,
     products: AVX2.products,
+    rounding: AVX2.rounding,
 };
 
 static VNNI: Kernels = Kernels {
@@ -371,6 +380,163 @@ mod avx2 {
         // SAFETY: there is room for four numbers.
         unsafe { _mm_storeu_ps(totals.as_mut_ptr(), sums) };
         totals
+    }
+
+    /// As [`Rounding::round`].
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn round(rows: &[f32], dim: usize, rounded: &mut RoundedRows) {
+        check_rows(rows, dim);
+        rounded.dim = dim;
+        let row_pairs = rounded.row_pairs();
+        let RoundedRows { pairs, lengths, .. } = rounded;
+        lengths.clear();
+        pairs.resize(rows.len() / dim * row_pairs, 0);
+        for (row, pairs) in rows.chunks_exact(dim).zip(pairs.chunks_exact_mut(row_pairs)) {
+            let length = dot(row, row).sqrt();
+            if !LENGTHS.contains(&length) {
+                lengths.push(if row.iter().all(|&v| v == 0.0) { 0.0 } else { f32::NAN });
+                pairs.fill(0);
+                continue;
+            }
+            lengths.push(length);
+            let scale = _mm256_set1_ps(LENGTH / length);
+            let ((whole, rest), pairs) = (row.as_chunks(), pairs.as_chunks_mut().0);
+            for (numbers, pairs) in whole.iter().zip(&mut *pairs) {
+                round_lanes(numbers, scale, pairs);
+            }
+            if let Some(pairs) = pairs.get_mut(whole.len()) {
+                let mut last = [0.0; LANES];
+                last[..rest.len()].copy_from_slice(rest);
+                round_lanes(&last, scale, pairs);
+            }
+        }
+    }
+
+    /// Numbers times `scale`, rounded. They are packed half by half, 0..4 8..12 4..8 12..16: products do not see their order.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn round_lanes(numbers: &[f32; LANES], scale: __m256, pairs: &mut [i32; LANES / 2]) {
+        // SAFETY: there are sixteen numbers, and room for eight pairs.
+        unsafe {
+            let steps = |at: usize| {
+                _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(numbers.as_ptr().add(at)), scale))
+            };
+            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), _mm256_packs_epi32(steps(0), steps(8)));
+        }
+    }
+
+    /// Rows of `b` that are laid out side by side, pair by pair: two registers.
+    const PANEL_ROWS: usize = 16;
+    /// Rows of `a` whose products with a panel are summed at a time: as many as there are registers for.
+    const PANEL_TILE: usize = 6;
+
+    /// The same pair of each row of a panel.
+    #[derive(Clone, Copy)]
+    #[repr(align(64))]
+    struct Abreast([i32; PANEL_ROWS]);
+
+    /// As [`Rounding::bounds`].
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn bounds(a: &RoundedRows, b: &RoundedRows, out: &mut [f32]) {
+        let (a_rows, b_rows, row_pairs) = (a.lengths.len(), b.lengths.len(), a.row_pairs());
+        assert!(a.dim == b.dim && out.len() == a_rows * b_rows, "one bound for each pair");
+        let mut panel = vec![Abreast([0; PANEL_ROWS]); row_pairs];
+        for first_b in (0..b_rows).step_by(PANEL_ROWS) {
+            let width = PANEL_ROWS.min(b_rows - first_b);
+            // At the end rows are taken again instead of some that are not there.
+            let of_b = |at: usize| &b.pairs[(first_b + at).min(b_rows - 1) * row_pairs..][..row_pairs];
+            for half in [0, 8] {
+                lay_abreast(std::array::from_fn(|at| of_b(half + at)), half, &mut panel);
+            }
+            let mut lengths = [0.0; PANEL_ROWS];
+            lengths[..width].copy_from_slice(&b.lengths[first_b..first_b + width]);
+            for first_a in (0..a_rows).step_by(PANEL_TILE) {
+                let of_a = |at: usize| &a.pairs[(first_a + at).min(a_rows - 1) * row_pairs..][..row_pairs];
+                let sums = panel_products(std::array::from_fn(of_a), &panel);
+                for (row, sums) in (first_a..a_rows).zip(sums) {
+                    let bounds = bounds_of(sums, a.lengths[row], &lengths, a.slack());
+                    out[row * b_rows + first_b..][..width].copy_from_slice(&bounds[..width]);
+                }
+            }
+        }
+    }
+
+    /// The bounds that products of a row of `length` with rows of `lengths` are proof of.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn bounds_of(
+        products: [__m256i; 2],
+        length: f32,
+        lengths: &[f32; PANEL_ROWS],
+        slack: f32,
+    ) -> [f32; PANEL_ROWS] {
+        let (step, slack) = (_mm256_set1_ps(1.0 / (LENGTH * LENGTH)), _mm256_set1_ps(slack));
+        let mut bounds = [0.0; PANEL_ROWS];
+        for (half, product) in products.into_iter().enumerate() {
+            let of_unit_rows = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), step, slack);
+            // SAFETY: there are eight lengths from here on.
+            let lengths = unsafe { _mm256_loadu_ps(lengths.as_ptr().add(half * 8)) };
+            let bound = _mm256_mul_ps(_mm256_mul_ps(of_unit_rows, lengths), _mm256_set1_ps(length));
+            // Where one is no number, the minimum is the other.
+            let bound = _mm256_min_ps(bound, _mm256_set1_ps(f32::INFINITY));
+            // SAFETY: there is room for eight bounds from here on.
+            unsafe { _mm256_storeu_ps(bounds.as_mut_ptr().add(half * 8), bound) };
+        }
+        bounds
+    }
+
+    /// Eight rows of as many pairs as a panel has, a multiple of eight, into its columns from `first` on.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn lay_abreast(rows: [&[i32]; 8], first: usize, panel: &mut [Abreast]) {
+        for (start, eight) in (0..).step_by(8).zip(panel.as_chunks_mut::<8>().0) {
+            let rows = rows.map(|row| {
+                let pairs: &[i32; 8] =
+                    row[start..].first_chunk().expect("invariant: rows are as long as a panel");
+                // SAFETY: there are eight.
+                unsafe { _mm256_loadu_ps(pairs.as_ptr().cast()) }
+            });
+            // Registers that hold numbers of two rows, of four, of eight.
+            let twos = |a: usize| {
+                [_mm256_unpacklo_ps(rows[a], rows[a + 1]), _mm256_unpackhi_ps(rows[a], rows[a + 1])]
+            };
+            let fours = |[a, b]: [__m256; 2], [c, d]: [__m256; 2]| {
+                let (low, high) = (_mm256_shuffle_ps::<0b01_00_01_00>, _mm256_shuffle_ps::<0b11_10_11_10>);
+                [low(a, c), high(a, c), low(b, d), high(b, d)]
+            };
+            let (one, other) = (fours(twos(0), twos(2)), fours(twos(4), twos(6)));
+            for at in 0..4 {
+                let eights = [
+                    _mm256_permute2f128_ps::<0x20>(one[at], other[at]),
+                    _mm256_permute2f128_ps::<0x31>(one[at], other[at]),
+                ];
+                for (half, numbers) in eights.into_iter().enumerate() {
+                    let to = &mut eight[half * 4 + at].0[first..first + 8];
+                    // SAFETY: there is room for eight pairs.
+                    unsafe { _mm256_storeu_ps(to.as_mut_ptr().cast(), numbers) };
+                }
+            }
+        }
+    }
+
+    /// Products of rows of as many pairs as a panel has with the rows of the panel.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn panel_products(rows: [&[i32]; PANEL_TILE], panel: &[Abreast]) -> [[__m256i; 2]; PANEL_TILE] {
+        assert!(rows.iter().all(|row| row.len() == panel.len()), "rows are as long as a panel");
+        let mut sums = [[_mm256_setzero_si256(); 2]; PANEL_TILE];
+        for (at, Abreast(abreast)) in panel.iter().enumerate() {
+            // SAFETY: a panel has two registers' rows, aligned.
+            let abreast = [0, 8].map(|half| unsafe { _mm256_load_si256(abreast.as_ptr().add(half).cast()) });
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: at < the length of every row.
+                let pair = _mm256_set1_epi32(unsafe { *row.get_unchecked(at) });
+                for (sum, abreast) in sums.iter_mut().zip(abreast) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, abreast));
+                }
+            }
+        }
+        sums
     }
 
     /// Two rows at a time share the loads of the query.
