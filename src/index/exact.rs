@@ -13,8 +13,8 @@ use ndarray::Array2;
 use patchdex_format::ContainerWriter;
 use rayon::prelude::*;
 
-use super::{Neighbour, PatchIndex, TopK, Vectors};
-use crate::metric::kernels::{RoundedRows, Rounding};
+use super::{Neighbour, PatchIndex, Rows, TopK, Vectors};
+use crate::metric::kernels::{RoundedRows, Rounding, dot_i8_slack};
 use crate::metric::{Comparison, Kernels};
 
 /// Rows of a part of the work at most: their scores stay in the first-level cache.
@@ -31,9 +31,9 @@ const LEAST_BOUNDED_QUERIES: usize = 32;
 /// round.
 const SPARE_NEIGHBOURS: usize = 8;
 /// Neighbours that bounds find beyond `k`: what has the least bound must not reach the `k`th.
-const SPARE_BOUNDED: usize = 16;
+const SPARE_BOUNDED: usize = 32;
 /// They find one more for so many of `k`.
-const BOUNDED_SHARE: usize = 8;
+const BOUNDED_SHARE: usize = 4;
 
 /// Stored vectors, scanned.
 #[derive(Clone, Copy)]
@@ -134,13 +134,14 @@ impl ExactIndex<'_> {
     ) -> Vec<Vec<Neighbour>> {
         let dim = self.vectors.dim;
         let wanted = k.saturating_add(SPARE_BOUNDED).saturating_add(k / BOUNDED_SHARE);
+        let slack = if matches!(self.vectors.rows, Rows::I8(..)) { dot_i8_slack(dim) } else { 0.0 };
         let mut rounded_queries = RoundedRows::default();
         (rounding.round)(queries, dim, &mut rounded_queries);
         let found = self.best(queries, rows, wanted, |block, rows, best| {
             self.see_blocks(block, rows, best, |Block { wide, rounded, scores }, first| {
                 self.vectors.widen(first, wide);
                 (rounding.round)(wide, dim, rounded);
-                (rounding.bounds)(&rounded_queries, rounded, scores);
+                (rounding.bounds)(&rounded_queries, rounded, slack, scores);
             });
         });
         let answer = |(query, found): (&[f32], Vec<Neighbour>)| {
@@ -326,7 +327,6 @@ fn squared_lengths(rows: &[f32], dim: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::Rows;
     use crate::metric::{METRICS, Metric};
     use proptest::prelude::*;
 

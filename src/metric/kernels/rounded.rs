@@ -22,20 +22,14 @@ pub struct RoundedRows {
     pub(super) pairs: Vec<i32>,
     /// The length that each row had. No number where it was not rounded.
     pub(super) lengths: Vec<f32>,
+    /// How far each is off, beside its length.
+    pub(super) errors: Vec<f32>,
 }
 
 impl RoundedRows {
     /// Pairs of a row.
     pub(super) fn row_pairs(&self) -> usize {
         self.dim.next_multiple_of(LANES) / 2
-    }
-
-    /// By how much a score of two unit rows may be larger than the product of the rounded ones says. Each number is off by half
-    /// a step, a row by √dim / 2 steps, so that the product of two is off by √dim steps of a row. Half as much again may be what
-    /// [`Kernels::dot_i8`](super::Kernels::dot_i8) rounds of a query. The rest is for what `f32` rounds.
-    pub(super) fn slack(&self) -> f32 {
-        let dim = self.dim as f32;
-        1.55 * dim.sqrt() / LENGTH + dim * f32::EPSILON
     }
 }
 
@@ -44,7 +38,13 @@ impl RoundedRows {
 pub struct Rounding {
     /// Rounds rows of `dim` numbers, in place of what `rounded` held.
     pub round: fn(rows: &[f32], dim: usize, rounded: &mut RoundedRows),
-    /// For every row of `a` and every row of `b` what their inner product is at most, as any kernel of this CPU computes it: rows
-    /// of `a` × rows of `b`, row-major. Infinite where a row was not rounded, for it is too long, too short or of no numbers.
-    pub bounds: fn(a: &RoundedRows, b: &RoundedRows, out: &mut [f32]),
+    /// For every row of `a` and every row of `b` what their inner product is at most, however it is added up in single precision:
+    /// rows of `a` × rows of `b`, row-major. `slack` times the lengths of both comes on top. Infinite where a row was not rounded,
+    /// for it is too long, too short or of no numbers.
+    pub bounds: fn(a: &RoundedRows, b: &RoundedRows, slack: f32, out: &mut [f32]),
+}
+
+/// By how much [`Kernels::dot_i8`](super::Kernels::dot_i8) may round a unit query: each number by a half of 1/32,767 of the largest.
+pub fn dot_i8_slack(dim: usize) -> f32 {
+    (dim as f32).sqrt() / 2.0 / f32::from(i16::MAX)
 }

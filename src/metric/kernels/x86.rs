@@ -92,7 +92,7 @@ static AVX2: Kernels = Kernels {
         // SAFETY: `available` hands these kernels out only after the CPU was found to have the features.
         round: |rows, dim, rounded| unsafe { avx2::round(rows, dim, rounded) },
         // SAFETY: as above.
-        bounds: |a, b, out| unsafe { avx2::bounds(a, b, out) },
+        bounds: |a, b, slack, out| unsafe { avx2::bounds(a, b, slack, out) },
     }),
 };
 
@@ -388,41 +388,53 @@ mod avx2 {
         check_rows(rows, dim);
         rounded.dim = dim;
         let row_pairs = rounded.row_pairs();
-        let RoundedRows { pairs, lengths, .. } = rounded;
+        let RoundedRows { pairs, lengths, errors, .. } = rounded;
         lengths.clear();
+        errors.clear();
         pairs.resize(rows.len() / dim * row_pairs, 0);
         for (row, pairs) in rows.chunks_exact(dim).zip(pairs.chunks_exact_mut(row_pairs)) {
             let length = dot(row, row).sqrt();
             if !LENGTHS.contains(&length) {
                 lengths.push(if row.iter().all(|&v| v == 0.0) { 0.0 } else { f32::NAN });
+                errors.push(0.0);
                 pairs.fill(0);
                 continue;
             }
-            lengths.push(length);
             let scale = _mm256_set1_ps(LENGTH / length);
+            let mut squares = _mm256_setzero_ps();
             let ((whole, rest), pairs) = (row.as_chunks(), pairs.as_chunks_mut().0);
             for (numbers, pairs) in whole.iter().zip(&mut *pairs) {
-                round_lanes(numbers, scale, pairs);
+                squares = round_lanes(numbers, scale, squares, pairs);
             }
             if let Some(pairs) = pairs.get_mut(whole.len()) {
                 let mut last = [0.0; LANES];
                 last[..rest.len()].copy_from_slice(rest);
-                round_lanes(&last, scale, pairs);
+                squares = round_lanes(&last, scale, squares, pairs);
             }
+            lengths.push(length);
+            errors.push(total(squares).sqrt() / LENGTH);
         }
     }
 
-    /// Numbers times `scale`, rounded. They are packed half by half, 0..4 8..12 4..8 12..16: products do not see their order.
+    /// Numbers times `scale`, rounded; gives `squares` and the squares of what that leaves. They are packed half by half, 0..4
+    /// 8..12 4..8 12..16: products do not see their order.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn round_lanes(numbers: &[f32; LANES], scale: __m256, pairs: &mut [i32; LANES / 2]) {
-        // SAFETY: there are sixteen numbers, and room for eight pairs.
-        unsafe {
-            let steps = |at: usize| {
-                _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(numbers.as_ptr().add(at)), scale))
-            };
-            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), _mm256_packs_epi32(steps(0), steps(8)));
-        }
+    fn round_lanes(
+        numbers: &[f32; LANES],
+        scale: __m256,
+        squares: __m256,
+        pairs: &mut [i32; LANES / 2],
+    ) -> __m256 {
+        // SAFETY: there are sixteen numbers.
+        let numbers = [0, 8].map(|at| unsafe { _mm256_loadu_ps(numbers.as_ptr().add(at)) });
+        let steps = numbers.map(|numbers| _mm256_cvtps_epi32(_mm256_mul_ps(numbers, scale)));
+        // SAFETY: there is room for eight pairs.
+        unsafe { _mm256_storeu_si256(pairs.as_mut_ptr().cast(), _mm256_packs_epi32(steps[0], steps[1])) };
+        numbers.into_iter().zip(steps).fold(squares, |squares, (numbers, steps)| {
+            let left = _mm256_fmsub_ps(numbers, scale, _mm256_cvtepi32_ps(steps));
+            _mm256_fmadd_ps(left, left, squares)
+        })
     }
 
     /// Rows of `b` that are laid out side by side, pair by pair: two registers.
@@ -437,9 +449,12 @@ mod avx2 {
 
     /// As [`Rounding::bounds`].
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn bounds(a: &RoundedRows, b: &RoundedRows, out: &mut [f32]) {
+    pub(super) fn bounds(a: &RoundedRows, b: &RoundedRows, slack: f32, out: &mut [f32]) {
         let (a_rows, b_rows, row_pairs) = (a.lengths.len(), b.lengths.len(), a.row_pairs());
         assert!(a.dim == b.dim && out.len() == a_rows * b_rows, "one bound for each pair");
+        let step = _mm256_set1_ps(1.0 / (LENGTH * LENGTH));
+        // What sums of single precision lose, here and in a score.
+        let slack = slack + a.dim as f32 * f32::EPSILON;
         let mut panel = vec![Abreast([0; PANEL_ROWS]); row_pairs];
         for first_b in (0..b_rows).step_by(PANEL_ROWS) {
             let width = PANEL_ROWS.min(b_rows - first_b);
@@ -448,41 +463,35 @@ mod avx2 {
             for half in [0, 8] {
                 lay_abreast(std::array::from_fn(|at| of_b(half + at)), half, &mut panel);
             }
-            let mut lengths = [0.0; PANEL_ROWS];
-            lengths[..width].copy_from_slice(&b.lengths[first_b..first_b + width]);
+            let of_panel = |numbers: &[f32]| {
+                let mut held = [0.0; PANEL_ROWS];
+                held[..width].copy_from_slice(&numbers[first_b..first_b + width]);
+                // SAFETY: there are two registers' numbers.
+                [0, 8].map(|half| unsafe { _mm256_loadu_ps(held.as_ptr().add(half)) })
+            };
+            let (lengths, errors) = (of_panel(&b.lengths), of_panel(&b.errors));
             for first_a in (0..a_rows).step_by(PANEL_TILE) {
                 let of_a = |at: usize| &a.pairs[(first_a + at).min(a_rows - 1) * row_pairs..][..row_pairs];
-                let sums = panel_products(std::array::from_fn(of_a), &panel);
-                for (row, sums) in (first_a..a_rows).zip(sums) {
-                    let bounds = bounds_of(sums, a.lengths[row], &lengths, a.slack());
+                let products = panel_products(std::array::from_fn(of_a), &panel);
+                for (row, products) in (first_a..a_rows).zip(products) {
+                    let (length, error) =
+                        (_mm256_set1_ps(a.lengths[row]), _mm256_set1_ps(a.errors[row] + slack));
+                    let mut bounds = [0.0; PANEL_ROWS];
+                    for half in [0, 1] {
+                        // Of unit rows that are off by e and f: (a + e)(b + f) - ab = af + eb + ef, at least -|f| - |e| - |e| |f|.
+                        let off = _mm256_add_ps(error, errors[half]);
+                        let off = _mm256_fmadd_ps(error, errors[half], off);
+                        let bound = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[half]), step, off);
+                        let bound = _mm256_mul_ps(_mm256_mul_ps(bound, lengths[half]), length);
+                        // Where one is no number, the minimum is the other.
+                        let bound = _mm256_min_ps(bound, _mm256_set1_ps(f32::INFINITY));
+                        // SAFETY: there is room for eight bounds.
+                        unsafe { _mm256_storeu_ps(bounds.as_mut_ptr().add(half * 8), bound) };
+                    }
                     out[row * b_rows + first_b..][..width].copy_from_slice(&bounds[..width]);
                 }
             }
         }
-    }
-
-    /// The bounds that products of a row of `length` with rows of `lengths` are proof of.
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn bounds_of(
-        products: [__m256i; 2],
-        length: f32,
-        lengths: &[f32; PANEL_ROWS],
-        slack: f32,
-    ) -> [f32; PANEL_ROWS] {
-        let (step, slack) = (_mm256_set1_ps(1.0 / (LENGTH * LENGTH)), _mm256_set1_ps(slack));
-        let mut bounds = [0.0; PANEL_ROWS];
-        for (half, product) in products.into_iter().enumerate() {
-            let of_unit_rows = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), step, slack);
-            // SAFETY: there are eight lengths from here on.
-            let lengths = unsafe { _mm256_loadu_ps(lengths.as_ptr().add(half * 8)) };
-            let bound = _mm256_mul_ps(_mm256_mul_ps(of_unit_rows, lengths), _mm256_set1_ps(length));
-            // Where one is no number, the minimum is the other.
-            let bound = _mm256_min_ps(bound, _mm256_set1_ps(f32::INFINITY));
-            // SAFETY: there is room for eight bounds from here on.
-            unsafe { _mm256_storeu_ps(bounds.as_mut_ptr().add(half * 8), bound) };
-        }
-        bounds
     }
 
     /// Eight rows of as many pairs as a panel has, a multiple of eight, into its columns from `first` on.
