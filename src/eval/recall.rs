@@ -54,19 +54,14 @@ impl<'a> Truth<'a> {
             .zip(&self.neighbours)
             .zip(self.queries.par_chunks_exact(self.vectors.dim))
             .map(|((found, truth), query)| {
-                let found: Vec<Neighbour> = found.iter().map(|found| self.scored(query, found.row)).collect();
+                let scored = |found: &Neighbour| self.vectors.scored(query, found.row);
+                let found: Vec<Neighbour> = found.iter().map(scored).collect();
                 rules.map(|rule| recall(&found, truth, rule))
             })
             .collect();
         let mean =
             |rule: usize| recalls.iter().map(|recalls| recalls[rule]).sum::<f64>() / recalls.len() as f64;
         std::array::from_fn(mean)
-    }
-
-    fn scored(&self, query: &[f32], row: u64) -> Neighbour {
-        let mut similarity = [0.0];
-        self.vectors.score(query, row as usize, &mut similarity);
-        Neighbour { similarity: similarity[0], row }
     }
 }
 

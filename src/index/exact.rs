@@ -164,11 +164,7 @@ impl ExactIndex<'_> {
     /// The best `k` of what was found, by the scores that one query alone gives.
     fn scored(&self, query: &[f32], found: &[Neighbour], k: usize) -> Vec<Neighbour> {
         let mut best = TopK::new(k);
-        for &Neighbour { row, .. } in found {
-            let mut similarity = [0.0];
-            self.vectors.score(query, row as usize, &mut similarity);
-            best.push(Neighbour { similarity: similarity[0], row });
-        }
+        found.iter().for_each(|found| best.push(self.vectors.scored(query, found.row)));
         best.into_vec()
     }
 

@@ -4,6 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use patchdex_format::Element;
 
+use super::Neighbour;
 use crate::metric::kernels::prefetch;
 use crate::metric::{Comparison, Kernels, Metric};
 
@@ -126,6 +127,13 @@ impl Vectors<'_> {
         if self.metric.comparison == Comparison::Distance {
             scores.iter_mut().for_each(|score| *score = -*score);
         }
+    }
+
+    /// A row, with its similarity with `query`.
+    pub fn scored(&self, query: &[f32], row: u64) -> Neighbour {
+        let mut similarity = [0.0];
+        self.score(query, row as usize, &mut similarity);
+        Neighbour { similarity: similarity[0], row }
     }
 
     /// Rows `first..` as single precision, as many as fill `out`.

@@ -4,7 +4,7 @@
 use super::QueryTokens;
 use super::candidates::Candidate;
 use super::crop::thinned;
-use super::placement::Placement;
+use super::placement::{LEAST_PAIRS, Placement};
 use crate::core::Bbox;
 
 /// What a place must score to be looked for. With the default model right first places score .08 and more on photographs, wrong
@@ -16,8 +16,6 @@ pub(super) const MOST_SCORE: f32 = 0.9;
 pub(super) const LEAST_SHARE: f32 = 0.6;
 /// Share of the score of what the query itself found best from which scores of what only looks like it are drawn below that.
 const NEARLY: f32 = 0.9;
-/// Fewer patches are no look, unless the query's own look has no more.
-const LEAST_TOKENS: usize = 4;
 
 /// The score of a place that was not looked for in turn, drawn below `most`, that of the best one that was: what looks like things
 /// that were found does not come before them. Order is kept; what scores little, or is the same picture, is left as it is.
@@ -31,7 +29,8 @@ pub(super) fn drawn_below(most: f32, score: f32) -> f32 {
     most - room * room / (score - bend + room)
 }
 
-/// The patches of an image that lie in the box of `asked` where `placement` puts it, as tokens of that box. None where they are few.
+/// The patches of an image that lie in the box of `asked` where `placement` puts it, as tokens of that box. None where they
+/// are too few to tell how large it is, unless those of `asked` are no more.
 pub(super) fn seen_at(
     candidate: &Candidate<'_, '_>,
     asked: &QueryTokens,
@@ -52,7 +51,7 @@ pub(super) fn seen_at(
         candidate.stored.segment.vectors().widen(view.first_patch + patch, vector);
     }
     let boxes: Vec<Bbox> = chosen.iter().map(|(_, bbox)| *bbox).collect();
-    (chosen.len() >= LEAST_TOKENS.min(asked.len())).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
+    (chosen.len() >= LEAST_PAIRS.min(asked.len())).then_some(QueryTokens { vectors, boxes, ..asked.clone() })
 }
 
 #[cfg(test)]

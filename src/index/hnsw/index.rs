@@ -136,11 +136,7 @@ impl HnswIndex<'_> {
             let rows = || now.iter().map(|found| graph.rows[found.node() as usize] as usize);
             let rows = || rows().filter(|&row| row < vectors.len());
             rows().for_each(|row| vectors.prefetch(row));
-            for row in rows() {
-                let mut similarity = [0.0];
-                vectors.score(query, row, &mut similarity);
-                best.push(Neighbour { similarity: similarity[0], row: row as u64 });
-            }
+            rows().for_each(|row| best.push(vectors.scored(query, row as u64)));
             rest = later;
         }
     }
